@@ -1,0 +1,40 @@
+#include "base/lock.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+
+int lock_convert(int fd, enum lock_mode mode, bool wait)
+{
+    struct flock fl = {
+        .l_type = mode == LOCK_SHARED ? F_RDLCK : F_WRLCK,
+        .l_whence = SEEK_SET,
+    };
+    int r;
+    do
+        r = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl);
+    while (r < 0 && errno == EINTR && wait);
+    if (r < 0)
+        return errno == EACCES ? -EAGAIN : -errno;
+    return 0;
+}
+
+int lock_file(const char *path, enum lock_mode mode, bool wait)
+{
+    for (;;) {
+        int fd = io_open(path, O_RDWR | O_CREAT, 0600);
+        if (fd < 0)
+            return fd;
+        int r = lock_convert(fd, mode, wait);
+        struct stat held, named;
+        if (r == 0 && fstat(fd, &held) == 0 && stat(path, &named) == 0 &&
+            held.st_ino == named.st_ino && held.st_dev == named.st_dev)
+            return fd;
+        close(fd);
+        if (r < 0)
+            return r;
+    }
+}

@@ -1,0 +1,17 @@
+/* Advisory locks on files: open file description locks, released by the kernel when the last
+ * descriptor closes, so a killed process never leaves one behind. */
+#ifndef VENVFS_BASE_LOCK_H
+#define VENVFS_BASE_LOCK_H
+
+#include <stdbool.h>
+
+enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
+
+/* Opens (creating, 0600) and locks the file. Blocks unless `wait` is false, then -EAGAIN when it is
+ * held elsewhere. Returns a descriptor whose close() releases the lock, or a negative errno. The
+ * file is never removed, and reopened when it was replaced between open and lock. */
+int lock_file(const char *path, enum lock_mode mode, bool wait);
+/* Changes the mode of a lock already held; may block or -EAGAIN as above. */
+int lock_convert(int fd, enum lock_mode mode, bool wait);
+
+#endif

@@ -1,0 +1,52 @@
+/* envs: the environments of a user on disk.
+ *
+ *   ENVS/NAME/N.json     manifest of generation N, immutable
+ *   ENVS/NAME/current    a symlink to the current one, replaced by rename
+ *   ENVS/NAME/slot       the slot number in nodeids, persisted, never reused (ENVS/.slots counts)
+ *   ENVS/NAME/lock       held exclusively by whoever changes the environment
+ *   ENVS/NAME/upper/     the private writable layer (a later issue)
+ */
+#ifndef VENVFS_ENV_ENVS_H
+#define VENVFS_ENV_ENVS_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/home.h"
+#include "base/verror.h"
+#include "env/interp.h"
+#include "env/manifest.h"
+
+/* Names: 1..100 bytes, path_component_ok(), not starting with '.' or '-'. */
+bool env_name_ok(const char *name);
+
+struct env {
+    char *name;
+    char *dir;  /* ENVS/NAME */
+    uint32_t slot; /* 1 .. 2^23-1 */
+    struct manifest *manifest; /* the current generation */
+    int lock;   /* descriptor of the exclusive lock, or -1 */
+};
+void env_free(struct env *env); /* NULL is accepted; releases the lock */
+
+/* Opens by name. lock: take the exclusive lock first (`wait` false: -EAGAIN, saying who holds it).
+ * -ENOENT with a message that lists near names. */
+int env_open(const struct home *home, const char *name, bool lock, bool wait, struct env **ret,
+             struct verror *err);
+/* Makes a new environment: folder, slot, lock held; no generation yet (env->manifest is NULL). Nothing is
+ * visible to env_open() and env_list() until env_commit(). -EEXIST. */
+int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err);
+/* Makes `m` the current generation: fills generation and time_ns (max(now, old + 1 us)) and entered_ns of
+ * packages whose image is new to the environment, writes it durably, swaps `current`. Takes m over. The
+ * caller holds the environment's lock and the store's lock shared. */
+int env_commit(struct env *env, struct manifest *m, struct verror *err);
+/* Removes the environment's folder (name is free afterwards; the slot is not reused). */
+int env_remove(struct env *env, struct verror *err);
+/* Sorted names of all environments that have a generation. */
+int env_list(const struct home *home, char ***names, size_t *n, struct verror *err);
+void env_list_free(char **names, size_t n);
+
+/* Fills the manifest's interpreter fields. */
+void manifest_set_interp(struct manifest *m, const struct interp *interp);
+
+#endif

@@ -1,0 +1,177 @@
+/* store: each package version once, compressed, addressed by content.
+ *
+ *   STORE/format          minimum reader and writer version
+ *   STORE/lock            shared: using or adding; exclusive: removing (gc, a later issue)
+ *   STORE/catalog.sqlite  an index that can be rebuilt from the rest
+ *   STORE/packs/N.pack    STORE/images/N-SHA256.image   STORE/images/N-SHA256.where
+ *   STORE/claims/SHA256   one lock file per wheel being ingested     STORE/tmp/
+ *
+ * `where` files hold the resolved location of each blob of an image, so that READ never asks SQLite.
+ * They are caches: checked by a checksum, re-made from the catalog when a pack they name is gone.
+ *
+ * INVARIANTS of a put (their order survives a crash at any point; garbage may remain, never a dangling
+ * reference):
+ *   1. a pack is complete, fsynced, renamed into packs/ and its folder fsynced before the catalog names it
+ *   2. an image and its `where` likewise
+ *   3. one catalog transaction (synchronous=FULL) makes blobs, images and wheels known together
+ *   4. only then may a manifest name the images
+ *   5. the store's lock is held shared from the first "do we have it" until the root is durable
+ */
+#ifndef VENVFS_STORE_STORE_H
+#define VENVFS_STORE_STORE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/hash.h"
+#include "base/verror.h"
+#include "store/image.h"
+#include "store/pack.h"
+
+struct store;
+
+enum store_flags {
+    STORE_CREATE = 1 << 0,    /* make it when missing */
+    STORE_READ_ONLY = 1 << 1, /* never writes; no lock file, no WAL needed */
+};
+
+/* Opens the store; the catalog's connection opens at the first call that needs it. -ENOENT: none there;
+ * -EPROTO: a newer format; -EPERM: owned by or writable for others; -EOPNOTSUPP: a network file system
+ * where SQLite's WAL is not safe. Thread-safe after opening (calls into the catalog are serialised). */
+int store_open(const char *root, unsigned flags, struct store **ret, struct verror *err);
+void store_close(struct store *store); /* NULL is accepted */
+const char *store_root(const struct store *store);
+/* Takes the store's lock shared until store_close(); blocks while someone removes. Idempotent. */
+int store_lock_shared(struct store *store, struct verror *err);
+
+/* ---- what is there ---- */
+
+struct store_image {
+    uint32_t number;  /* 1 .. 2^20-1, never reused */
+    struct sha256 id; /* the image's identity */
+};
+/* The file of an image. malloc'ed. */
+char *store_image_path(const struct store *store, const struct store_image *image);
+int store_image_open(struct store *store, const struct store_image *image, struct image **ret,
+                     struct verror *err);
+
+/* The image made from a wheel for a target. `target` is an opaque key of all that shapes an image
+ * besides the wheel (python tag, pyc magic, layout, compile options; see wheel/target.h).
+ * -ENOENT when there is none. */
+int store_find_image(struct store *store, const struct sha256 *wheel, const char *target,
+                     struct store_image *ret, struct verror *err);
+
+struct store_wheel {
+    struct sha256 id; /* of the wheel file */
+    char *filename;   /* "numpy-2.1.3-cp311-cp311-manylinux_2_17_x86_64.whl" */
+};
+/* Is a wheel of this digest known, whatever the target? Fills *ret (filename malloc'ed). -ENOENT. */
+int store_find_wheel(struct store *store, const struct sha256 *wheel, struct store_wheel *ret,
+                     struct verror *err);
+void store_wheel_release(struct store_wheel *wheel);
+
+/* A small key-value cache in the catalog for answers of the lock helper; value is bytes. */
+int store_cache_get(struct store *store, const struct sha256 *key, struct strbuf *ret,
+                    struct verror *err); /* -ENOENT */
+int store_cache_put(struct store *store, const struct sha256 *key, const void *value, size_t size,
+                    struct verror *err);
+
+/* Calls fn for each image in order of distribution name; fn returns 0 to go on. */
+struct store_listing {
+    struct store_image image;
+    const char *name, *version, *target, *wheel_filename;
+    uint64_t file_bytes; /* apparent */
+    uint32_t nodes;
+};
+int store_list(struct store *store, int (*fn)(const struct store_listing *entry, void *arg),
+               void *arg, struct verror *err);
+
+struct store_stats {
+    uint64_t images, wheels, packs, blobs;
+    uint64_t apparent_bytes; /* of all files of all images */
+    uint64_t unique_bytes;   /* of all blobs, raw */
+    uint64_t pack_bytes;     /* on disk */
+    uint64_t dead_bytes;     /* compressed bytes in packs that no catalog entry names (share of frames) */
+    uint64_t image_bytes, catalog_bytes;
+};
+int store_stats(struct store *store, struct store_stats *ret, struct verror *err);
+
+/* Checks everything: pack indexes, frames (XXH3), blobs (SHA-256 when `full`), images (digest, shape, every
+ * blob present), catalog (every entry against packs and images). problem() is called for each damage
+ * with a line for people. *problems: their number. A negative errno only when checking itself failed. */
+int store_verify(struct store *store, bool full, void (*problem)(const char *line, void *arg),
+                 void *arg, uint64_t *problems, struct verror *err);
+
+/* ---- adding: one put per ingest ---- */
+
+struct store_put;
+struct put_stream; /* one per thread: fills frames of its own */
+
+enum blob_kind { BLOB_TEXT, BLOB_BYTECODE, BLOB_NATIVE, BLOB_KINDS };
+
+/* Begins a put. The store's lock is taken shared if it is not yet. */
+int store_put_begin(struct store *store, struct store_put **ret, struct verror *err);
+/* Compression level for what follows, 3 unless set. */
+struct put_stream *put_stream_new(struct store_put *put);
+void put_stream_free(struct put_stream *stream); /* NULL is accepted */
+
+struct blob_ref {
+    struct sha256 id;
+    uint64_t size;
+    uint64_t *checksums; /* one per slice, malloc'ed; free with blob_ref_release() */
+};
+/* Stores a file's bytes unless the store or this put has them. `known`: its SHA-256 when the caller has just
+ * computed it from these bytes, else NULL. size 0 stores nothing. Thread-safe across streams. */
+int put_stream_blob(struct put_stream *stream, enum blob_kind kind, const void *data, size_t size,
+                    const struct sha256 *known, struct blob_ref *ret, struct verror *err);
+void blob_ref_release(struct blob_ref *ref);
+
+/* Finishes the builder and stages its image for (wheel, target). Thread-safe. *ret is valid once
+ * store_put_commit() has returned 0. */
+int store_put_image(struct store_put *put, struct image_builder *builder,
+                    const struct store_wheel *wheel, const char *target, size_t *index,
+                    struct verror *err);
+/* Flushes all streams (they must be freed before), makes pack and images durable, then known. */
+int store_put_commit(struct store_put *put, struct verror *err);
+/* After commit: the image staged as `index`. */
+struct store_image store_put_result(const struct store_put *put, size_t index);
+/* Frees; when it was not committed, removes every temporary file. NULL is accepted. */
+void store_put_free(struct store_put *put);
+
+/* Claims the work of ingesting a wheel for a target, so that each is done by one process. Returns a
+ * descriptor to close, -EAGAIN when another process has it and `wait` is false. After a wait look again
+ * with store_find_image(). Hold no other claim while waiting. */
+int store_claim(struct store *store, const struct sha256 *wheel, const char *target, bool wait,
+                struct verror *err);
+
+/* ---- reading: what fs/ and materialize use ---- */
+
+/* A reader: open packs, decoded frames in a bounded cache, resolved locations. Thread-safe, one decode
+ * per frame at a time (single flight). */
+struct blob_reader;
+int blob_reader_new(struct store *store, size_t cache_bytes, struct blob_reader **ret,
+                    struct verror *err);
+void blob_reader_free(struct blob_reader *reader);
+
+/* The locations of one image's blobs: its `where` file, or, when that is missing, stale or damaged, made
+ * from the catalog. Immutable once open. */
+struct image_where;
+int image_where_open(struct blob_reader *reader, const struct store_image *which,
+                     struct image *image, struct image_where **ret, struct verror *err);
+void image_where_free(struct image_where *where); /* NULL is accepted */
+
+/* Copies bytes [offset, offset + size) of a blob, clipped to its end, into buf. Returns the number copied.
+ * nowait: -EAGAIN instead of blocking on the disk. -EIO: damaged (the message names pack and frame and is
+ * meant for one log line); re-reads the catalog once when a pack is gone. */
+ssize_t blob_reader_read(struct blob_reader *reader, struct image_where *where,
+                         const struct image *image, uint32_t blob, uint64_t offset, void *buf,
+                         size_t size, bool nowait, struct verror *err);
+
+struct blob_reader_stats {
+    uint64_t cache_bytes, cache_limit; /* decoded frames now held, and their bound */
+    uint64_t hits, misses;             /* frames found decoded, frames decoded */
+};
+void blob_reader_stats(struct blob_reader *reader, struct blob_reader_stats *ret);
+
+#endif

@@ -1,5 +1,6 @@
-/* Files that `python -m venv` and virtualenv put beside the interpreter. Texts are our own; variables, prompt
- * and behaviour are those of CPython's Lib/venv/scripts and virtualenv's activators. */
+/* Files that `python -m venv` and virtualenv put beside the interpreter. Texts are our own;
+ * variables, prompt and behaviour are those of CPython's Lib/venv/scripts and virtualenv's
+ * activators. */
 #ifndef VENVFS_ENV_ACTIVATION_H
 #define VENVFS_ENV_ACTIVATION_H
 
@@ -15,8 +16,8 @@ struct activation_file {
     const char *name; /* in bin/ */
     void (*text)(const struct manifest *m, const char *address, struct strbuf *sb);
 };
-/* activate, activate.csh, activate.fish, Activate.ps1, activate.nu, activate.xsh, activate_this.py. All
- * quote any address: spaces, quotes, $, non-ASCII. */
+/* activate, activate.csh, activate.fish, Activate.ps1, activate.nu, activate.xsh, activate_this.py.
+ * All quote any address: spaces, quotes, $, non-ASCII. */
 extern const struct activation_file activation_files[];
 extern const size_t activation_n_files;
 

@@ -22,10 +22,10 @@ bool env_name_ok(const char *name);
 
 struct env {
     char *name;
-    char *dir;  /* ENVS/NAME */
-    uint32_t slot; /* 1 .. 2^23-1 */
+    char *dir;                 /* ENVS/NAME */
+    uint32_t slot;             /* 1 .. 2^23-1 */
     struct manifest *manifest; /* the current generation */
-    int lock;   /* descriptor of the exclusive lock, or -1 */
+    int lock;                  /* descriptor of the exclusive lock, or -1 */
 };
 void env_free(struct env *env); /* NULL is accepted; releases the lock */
 
@@ -33,12 +33,12 @@ void env_free(struct env *env); /* NULL is accepted; releases the lock */
  * -ENOENT with a message that lists near names. */
 int env_open(const struct home *home, const char *name, bool lock, bool wait, struct env **ret,
              struct verror *err);
-/* Makes a new environment: folder, slot, lock held; no generation yet (env->manifest is NULL). Nothing is
- * visible to env_open() and env_list() until env_commit(). -EEXIST. */
+/* Makes a new environment: folder, slot, lock held; no generation yet (env->manifest is NULL).
+ * Nothing is visible to env_open() and env_list() until env_commit(). -EEXIST. */
 int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err);
-/* Makes `m` the current generation: fills generation and time_ns (max(now, old + 1 us)) and entered_ns of
- * packages whose image is new to the environment, writes it durably, swaps `current`. Takes m over. The
- * caller holds the environment's lock and the store's lock shared. */
+/* Makes `m` the current generation: fills generation and time_ns (max(now, old + 1 us)) and
+ * entered_ns of packages whose image is new to the environment, writes it durably, swaps `current`.
+ * Takes m over. The caller holds the environment's lock and the store's lock shared. */
 int env_commit(struct env *env, struct manifest *m, struct verror *err);
 /* Removes the environment's folder (name is free afterwards; the slot is not reused). */
 int env_remove(struct env *env, struct verror *err);

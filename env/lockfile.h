@@ -1,8 +1,8 @@
 /* Locks and requirements: from text to wheels in the store.
  *
- * venvfs writes no resolver, no index client and no TOML or PEP 508 parser: python/lock.py (with pip's vendored
- * packaging and tomli) reads locks, pip resolves, downloads and builds. The helper's answer is cached in the
- * catalog, keyed by all that shapes it, so the warm path is C alone.
+ * venvfs writes no resolver, no index client and no TOML or PEP 508 parser: python/lock.py (with
+ * pip's vendored packaging and tomli) reads locks, pip resolves, downloads and builds. The helper's
+ * answer is cached in the catalog, keyed by all that shapes it, so the warm path is C alone.
  */
 #ifndef VENVFS_ENV_LOCKFILE_H
 #define VENVFS_ENV_LOCKFILE_H
@@ -18,17 +18,17 @@
 #include "wheel/wheel.h"
 
 struct lock_request {
-    const char *const *files;         /* locks or requirement files, absolute paths */
+    const char *const *files; /* locks or requirement files, absolute paths */
     size_t n_files;
-    const char *const *requirements;  /* "requests>=2", "./x.whl", as pip install takes them */
+    const char *const *requirements; /* "requests>=2", "./x.whl", as pip install takes them */
     size_t n_requirements;
-    const char *const *constraints;   /* "name==version" lines that must hold when resolving */
+    const char *const *constraints; /* "name==version" lines that must hold when resolving */
     size_t n_constraints;
     const char *const *groups, *const *extras; /* NULL-terminated, or NULL: the lock's defaults */
-    bool no_deps;                     /* requirements: do not resolve dependencies */
+    bool no_deps;                              /* requirements: do not resolve dependencies */
     bool upgrade;
-    bool refresh;                     /* resolve again although an answer is cached */
-    bool offline;                     /* never start a download: -ENETUNREACH instead */
+    bool refresh; /* resolve again although an answer is cached */
+    bool offline; /* never start a download: -ENETUNREACH instead */
     size_t jobs;
     bool quiet;
 };
@@ -43,20 +43,22 @@ struct lock_package {
 struct lock_result {
     struct lock_package *packages; /* sorted by normalised name */
     size_t n_packages;
-    bool resolved;                 /* the input was not a complete lock; pip resolved it */
-    char *lock_text;               /* then: requirements with hashes, what was chosen */
+    bool resolved;   /* the input was not a complete lock; pip resolved it */
+    char *lock_text; /* then: requirements with hashes, what was chosen */
 };
 
-/* Does everything from the lock's text to images in the store: evaluates markers for the target, finds which
- * pins are stored, has pip download and build the rest into a temporary folder, ingests them (hashes of the
- * lock enforced). Holds the store's lock shared. Errors: -ENOENT no such file or package, -EINVAL a lock for
- * another Python or malformed, -ENETUNREACH the index cannot be reached, -EBADMSG ... of wheel_ingest(). */
+/* Does everything from the lock's text to images in the store: evaluates markers for the target,
+ * finds which pins are stored, has pip download and build the rest into a temporary folder, ingests
+ * them (hashes of the lock enforced). Holds the store's lock shared. Errors: -ENOENT no such file
+ * or package, -EINVAL a lock for another Python or malformed, -ENETUNREACH the index cannot be
+ * reached, -EBADMSG ... of wheel_ingest(). */
 int lock_fulfil(const struct home *home, struct store *store, const struct interp *interp,
                 const struct lock_request *request, const struct wheel_options *wheel,
                 struct lock_result *ret, struct verror *err);
 void lock_result_release(struct lock_result *result);
 
-/* The folder with venvfs's Python helpers (installed, or the source tree's when run from build/). */
+/* The folder with venvfs's Python helpers (installed, or the source tree's when run from build/).
+ */
 const char *helper_dir(void);
 
 #endif

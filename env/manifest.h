@@ -12,32 +12,32 @@
 #include "store/store.h"
 
 struct manifest_package {
-    char *name;      /* as in METADATA */
+    char *name; /* as in METADATA */
     char *version;
     char *normalised; /* PEP 503; packages are sorted by it, and later ones win a contested path */
     struct store_image image;
-    struct sha256 wheel;    /* the wheel it came from */
-    bool requested;         /* asked for by name: REQUESTED is present */
-    bool seed;              /* pip or setuptools, seeded at creation */
-    json_t *direct_url;     /* PEP 610 record, or NULL */
-    int64_t entered_ns;     /* when it entered this environment; later than any earlier package's */
+    struct sha256 wheel; /* the wheel it came from */
+    bool requested;      /* asked for by name: REQUESTED is present */
+    bool seed;           /* pip or setuptools, seeded at creation */
+    json_t *direct_url;  /* PEP 610 record, or NULL */
+    int64_t entered_ns;  /* when it entered this environment; later than any earlier package's */
 };
 
 struct manifest {
-    unsigned generation;    /* 1, 2, ... */
-    char *reason;           /* "create", "sync", "install requests" */
-    int64_t time_ns;        /* of this generation; the mtime of every merged folder; strictly increasing */
-    char *address;          /* the environment's path as its user names it */
-    char *prompt;           /* or NULL: the address's last component */
+    unsigned generation; /* 1, 2, ... */
+    char *reason;        /* "create", "sync", "install requests" */
+    int64_t time_ns; /* of this generation; the mtime of every merged folder; strictly increasing */
+    char *address;   /* the environment's path as its user names it */
+    char *prompt;    /* or NULL: the address's last component */
     bool system_site_packages;
     /* The interpreter, as the generated files need it: */
     char *executable, *base_executable, *home, *version; /* see struct interp */
-    char *python_dir;       /* "python3.11" */
+    char *python_dir;                                    /* "python3.11" */
     char *platlibdir;
     bool is_64bit;
-    char *target_key;       /* wheel_target_key() of its images */
-    char *project;          /* folder of the project bound to it, or NULL */
-    json_t *settings;       /* remembered options of the project (lock, groups, extras), object or NULL */
+    char *target_key; /* wheel_target_key() of its images */
+    char *project;    /* folder of the project bound to it, or NULL */
+    json_t *settings; /* remembered options of the project (lock, groups, extras), object or NULL */
     struct manifest_package *packages;
     size_t n_packages;
 };
@@ -46,11 +46,13 @@ struct manifest *manifest_new(void);
 struct manifest *manifest_copy(const struct manifest *m);
 void manifest_free(struct manifest *m); /* NULL is accepted */
 struct manifest_package *manifest_find(struct manifest *m, const char *normalised);
-/* Adds a package (all zero, name and normalised set) or returns the one of this name. Keeps the order. */
+/* Adds a package (all zero, name and normalised set) or returns the one of this name. Keeps the
+ * order. */
 struct manifest_package *manifest_add(struct manifest *m, const char *name);
 bool manifest_drop(struct manifest *m, const char *normalised);
 
-/* Text to and from JSON. A manifest is checked completely when read: -EBADMSG with what is wrong. */
+/* Text to and from JSON. A manifest is checked completely when read: -EBADMSG with what is wrong.
+ */
 char *manifest_to_json(const struct manifest *m);
 int manifest_from_json(const char *text, size_t len, struct manifest **ret, struct verror *err);
 

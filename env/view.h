@@ -1,9 +1,10 @@
 /* view: the tree of one generation, composed from images and generated files.
  *
- * A folder that only one image has is served straight from the image. Only folders present in several layers
- * are merged (root, bin, lib, site-packages, its __pycache__, namespace packages); root, bin, include, lib,
- * lib/pythonX.Y and site-packages always are. Generated for the address: pyvenv.cfg, bin/python*,
- * lib64, activation files, console scripts, direct_url.json (and then RECORD).
+ * A folder that only one image has is served straight from the image. Only folders present in
+ * several layers are merged (root, bin, lib, site-packages, its __pycache__, namespace packages);
+ * root, bin, include, lib, lib/pythonX.Y and site-packages always are. Generated for the address:
+ * pyvenv.cfg, bin/python*, lib64, activation files, console scripts, direct_url.json (and then
+ * RECORD).
  *
  * Nodes are small values; what they mean is fixed for the life of the view, which is immutable.
  */
@@ -25,12 +26,13 @@ enum view_layer_kind { VIEW_IMAGE, VIEW_MERGED, VIEW_GENERATED };
 
 struct view_node {
     uint32_t layer; /* VIEW_IMAGE: index of the layer (package order of the manifest) */
-    uint32_t index; /* VIEW_IMAGE: node in the image; VIEW_MERGED, VIEW_GENERATED: index in the view */
-    uint8_t kind;   /* enum view_layer_kind */
+    uint32_t
+        index; /* VIEW_IMAGE: node in the image; VIEW_MERGED, VIEW_GENERATED: index in the view */
+    uint8_t kind; /* enum view_layer_kind */
 };
 
-/* How images are obtained: the daemon shares opened ones between environments, commands open their own.
- * Returns a new reference. */
+/* How images are obtained: the daemon shares opened ones between environments, commands open their
+ * own. Returns a new reference. */
 struct view_images {
     int (*open)(void *arg, const struct store_image *which, struct image **ret, struct verror *err);
     void *arg;
@@ -43,7 +45,7 @@ struct view *view_ref(struct view *view);
 void view_unref(struct view *view);
 
 size_t view_layers(const struct view *view);
-struct image *view_image(const struct view *view, uint32_t layer);      /* borrowed */
+struct image *view_image(const struct view *view, uint32_t layer); /* borrowed */
 const struct store_image *view_image_id(const struct view *view, uint32_t layer);
 /* The layer of an image by its number; false: not in this view. */
 bool view_layer_of(const struct view *view, uint32_t image_number, uint32_t *layer);
@@ -55,37 +57,38 @@ bool view_lookup(const struct view *view, struct view_node dir, const char *name
 bool view_walk(const struct view *view, const char *path, struct view_node *ret);
 
 struct view_attr {
-    uint8_t type;      /* enum image_type */
-    uint32_t mode;     /* permission bits: 0755 or 0644, 0777 for a symlink */
+    uint8_t type;  /* enum image_type */
+    uint32_t mode; /* permission bits: 0755 or 0644, 0777 for a symlink */
     uint64_t size;
     int64_t mtime_ns;
-    uint32_t nlink;    /* directories: 2 + subfolders, else 1 */
+    uint32_t nlink; /* directories: 2 + subfolders, else 1 */
 };
 void view_stat(const struct view *view, struct view_node node, struct view_attr *ret);
-/* As view_stat() for a node of an image by its layer's facts alone, for nodes of images that left the view
- * while the kernel still holds them. */
+/* As view_stat() for a node of an image by its layer's facts alone, for nodes of images that left
+ * the view while the kernel still holds them. */
 void view_image_stat(const struct image *image, uint32_t node, int64_t entered_ns,
                      struct view_attr *ret);
 
-/* Entries of a folder in a fixed order, starting behind `cookie` (0: from the start). A cookie stays valid
- * across generations: merged folders are ordered by a 62-bit hash of the name, others by position in their
- * immutable image. "." and ".." are not among them. fn returns false to stop (that entry counts as not
- * delivered). */
+/* Entries of a folder in a fixed order, starting behind `cookie` (0: from the start). A cookie
+ * stays valid across generations: merged folders are ordered by a 62-bit hash of the name, others
+ * by position in their immutable image. "." and ".." are not among them. fn returns false to stop
+ * (that entry counts as not delivered). */
 typedef bool (*view_dir_fn)(void *arg, const char *name, size_t len, struct view_node node,
                             uint64_t cookie);
 void view_readdir(const struct view *view, struct view_node dir, uint64_t cookie, view_dir_fn fn,
                   void *arg);
 
-/* A symlink's target, or the bytes of a generated file: appended to sb. Reading blobs is store/'s. A
- * generated file may be the tail of a blob behind a new first line (IMAGE_SCRIPT_PYTHON); then *image,
- * *blob and *skip say where it goes on, else *image is NULL. */
+/* A symlink's target, or the bytes of a generated file: appended to sb. Reading blobs is store/'s.
+ * A generated file may be the tail of a blob behind a new first line (IMAGE_SCRIPT_PYTHON); then
+ * *image, *blob and *skip say where it goes on, else *image is NULL. */
 void view_readlink(const struct view *view, struct view_node node, struct strbuf *sb);
 void view_generated(const struct view *view, struct view_node node, struct strbuf *sb,
                     uint32_t *layer, uint32_t *blob, uint64_t *skip);
 
 /* The path of a merged folder or generated file, relative to the root; owned by the view. */
 const char *view_path(const struct view *view, struct view_node node);
-size_t view_count(const struct view *view, enum view_layer_kind kind); /* VIEW_MERGED, VIEW_GENERATED */
+size_t view_count(const struct view *view,
+                  enum view_layer_kind kind); /* VIEW_MERGED, VIEW_GENERATED */
 
 /* Paths that two images ship with different bytes; the later by normalised name won. */
 struct view_conflict {
@@ -93,8 +96,8 @@ struct view_conflict {
 };
 size_t view_conflicts(const struct view *view, const struct view_conflict **ret);
 
-/* Calls fn for each path whose meaning differs between two views of one environment (either may be NULL):
- * the topmost changed entries only. parent: its folder's path, "" for the root. */
+/* Calls fn for each path whose meaning differs between two views of one environment (either may be
+ * NULL): the topmost changed entries only. parent: its folder's path, "" for the root. */
 void view_diff(const struct view *before, const struct view *after,
                void (*fn)(void *arg, const char *parent, const char *name, size_t len), void *arg);
 

@@ -1,12 +1,13 @@
 /* control: how commands talk to the daemon.
  *
- * A SOCK_SEQPACKET unix socket in the runtime folder, mode 0600 in a 0700 folder; both sides check the peer's
- * uid (SO_PEERCRED). Messages are JSON objects of at most 1 MiB, one per packet... requests {"do": VERB, ...},
- * answers {"ok": true, ...} or {"ok": false, "errno": N, "error": TEXT}. The first exchange is
+ * A SOCK_STREAM unix socket in the runtime folder, mode 0600 in a 0700 folder; both sides check the
+ * peer's uid (SO_PEERCRED). Messages are JSON objects behind a u32 length (little-endian, at most 4
+ * MiB): requests {"do": VERB, ...}, answers {"ok": true, ...} or {"ok": false, "errno": N, "error":
+ * TEXT}. The first exchange is
  * {"do": "hello", "protocol": 1, "version": "0.1.0"}.
  *
- * Verbs: hello, attach (env: show its current generation), detach (env), mount (env, dir: explicit, read-only),
- * umount (dir, or all), status, stop.
+ * Verbs: hello, attach (env: show its current generation), detach (env), mount (env, dir: explicit,
+ * read-only), umount (dir, or all), status, stop.
  *
  * The daemon is found through HOME/daemon.lock, which it holds exclusively while it lives, and
  * HOME/daemon.json {"pid", "socket", "version", "hub"}, because XDG_RUNTIME_DIR vanishes at logout.
@@ -26,12 +27,13 @@ struct control; /* a connection */
 
 /* Connects to the running daemon. -ENOENT: none runs. -EPROTO: it speaks another protocol. */
 int control_connect(const struct home *home, struct control **ret, struct verror *err);
-/* Connects, starting the daemon first when none runs (own session, no inherited descriptors, cwd /), waiting
- * on its readiness pipe and healing stale mounts on the way. -ENODEV: no /dev/fuse; -EACCES/-EPERM: not
- * permitted; the hint says what to do. */
+/* Connects, starting the daemon first when none runs (own session, no inherited descriptors, cwd
+ * /), waiting on its readiness pipe and healing stale mounts on the way. -ENODEV: no /dev/fuse;
+ * -EACCES/-EPERM: not permitted; the hint says what to do. */
 int control_start(const struct home *home, struct control **ret, struct verror *err);
 void control_close(struct control *c); /* NULL is accepted */
-/* One request, one answer. Takes `request` over. An answer with ok false becomes its errno and message. */
+/* One request, one answer. Takes `request` over. An answer with ok false becomes its errno and
+ * message. */
 int control_call(struct control *c, json_t *request, json_t **answer, struct verror *err);
 
 /* Is FUSE usable here? 0, or -ENODEV / -EACCES / -EPERM with message and hint. */

@@ -5,9 +5,9 @@
 #include "base/home.h"
 #include "base/verror.h"
 
-/* Runs the daemon in this process until it is told to stop or gets SIGTERM. ready: a descriptor on which one
- * JSON line, {"ok": true} or the error, is written once the hub answers (or failed to); closed then.
- * Returns 0 or a negative errno after everything is unmounted. */
+/* Runs the daemon in this process until it is told to stop or gets SIGTERM. ready: a descriptor on
+ * which one JSON line, {"ok": true} or the error, is written once the hub answers (or failed to);
+ * closed then. Returns 0 or a negative errno after everything is unmounted. */
 int daemon_run(const struct home *home, int ready, struct verror *err);
 
 #endif

@@ -1,24 +1,22 @@
 /* image: the immutable tree of one package as installed for one interpreter.
  *
- * An image's root is the environment's root: its nodes are lib/python3.11/site-packages/..., bin/...,
- * include/..., share/.... It holds no absolute path, no user and no time (design 10). The bytes of its
- * files are blobs in packs; the image names them by SHA-256 and checks them by XXH3.
+ * An image's root is the environment's root: its nodes are lib/python3.11/site-packages/...,
+ * bin/..., include/..., share/.... It holds no absolute path, no user and no time (design 10). The
+ * bytes of its files are blobs in packs; the image names them by SHA-256 and checks them by XXH3.
  *
  * FORMAT (version 1, little-endian; offsets from the start of the file, every section 8-aligned)
- *   header    magic "VFSIMAGE", u32 version, u32 section count, then per section u32 id, u32 reserved,
- *             u64 offset, u64 size
- *   NODE      32 bytes each, breadth-first: node 0 is the root, a directory's children are contiguous
- *             and sorted by name (memcmp, then shorter first); two siblings may share a name only as the
- *             two variants IMAGE_IF_REQUESTED and IMAGE_IF_NOT_REQUESTED, adjacent in this order
- *   NAME      the names' bytes, and the targets of symlinks
- *   BLOB      40 bytes each: SHA-256, u64 index of its first slice checksum
- *   SLICE     u64 each: XXH3 of every 256 KiB slice of a blob (the last may be shorter)
- *   SCRIPT    scripts that the view makes for the environment's address
- *   INFO      strings: distribution name, version, dist-info folder
- *   trailer   the SHA-256 of everything before it, which is the image's identity
+ *   header    magic "VFSIMAGE", u32 version, u32 section count, then per section u32 id, u32
+ * reserved, u64 offset, u64 size NODE      32 bytes each, breadth-first: node 0 is the root, a
+ * directory's children are contiguous and sorted by name (memcmp, then shorter first); two siblings
+ * may share a name only as the two variants IMAGE_IF_REQUESTED and IMAGE_IF_NOT_REQUESTED, adjacent
+ * in this order NAME      the names' bytes, and the targets of symlinks BLOB      40 bytes each:
+ * SHA-256, u64 index of its first slice checksum SLICE     u64 each: XXH3 of every 256 KiB slice of
+ * a blob (the last may be shorter) SCRIPT    scripts that the view makes for the environment's
+ * address INFO      strings: distribution name, version, dist-info folder trailer   the SHA-256 of
+ * everything before it, which is the image's identity
  *
- * A reader checks every offset, count, name and the tree's shape once, at image_open(); accessors may
- * then index without checks. Hostile bytes may be refused; they may not crash.
+ * A reader checks every offset, count, name and the tree's shape once, at image_open(); accessors
+ * may then index without checks. Hostile bytes may be refused; they may not crash.
  */
 #ifndef VENVFS_STORE_IMAGE_H
 #define VENVFS_STORE_IMAGE_H
@@ -40,36 +38,37 @@ enum image_type { IMAGE_FILE = 1, IMAGE_DIR = 2, IMAGE_SYMLINK = 3 };
 
 enum image_flags {
     IMAGE_EXEC = 1 << 0, /* file: served 0755 instead of 0644 */
-    /* The file's mtime is derived from its content (a .py that has a pyc, design 5); without it the file
-     * has the time its package entered the environment. */
+    /* The file's mtime is derived from its content (a .py that has a pyc, design 5); without it the
+     * file has the time its package entered the environment. */
     IMAGE_TIME_DERIVED = 1 << 1,
-    /* Present only when the package was (was not) asked for by name: REQUESTED, and the two RECORDs. */
+    /* Present only when the package was (was not) asked for by name: REQUESTED, and the two
+       RECORDs. */
     IMAGE_IF_REQUESTED = 1 << 2,
     IMAGE_IF_NOT_REQUESTED = 1 << 3,
     IMAGE_BYTECODE = 1 << 4, /* file: a pyc made at ingest */
 };
 
 struct image_node {
-    uint8_t type;   /* enum image_type */
-    uint8_t flags;  /* enum image_flags */
+    uint8_t type;  /* enum image_type */
+    uint8_t flags; /* enum image_flags */
     uint32_t parent;
-    uint64_t size;      /* file: bytes; symlink: bytes of the target; directory: 0 */
-    uint32_t blob;      /* file: index into the blobs, or IMAGE_NO_BLOB when empty */
-    uint32_t first;     /* directory: its first child's node */
-    uint32_t count;     /* directory: number of children (both variants of a name counted) */
-    uint32_t dir_time;  /* directory: seconds derived from its sorted list of names */
+    uint64_t size;     /* file: bytes; symlink: bytes of the target; directory: 0 */
+    uint32_t blob;     /* file: index into the blobs, or IMAGE_NO_BLOB when empty */
+    uint32_t first;    /* directory: its first child's node */
+    uint32_t count;    /* directory: number of children (both variants of a name counted) */
+    uint32_t dir_time; /* directory: seconds derived from its sorted list of names */
 };
 
 enum image_script_kind {
     IMAGE_SCRIPT_CONSOLE, /* console_scripts entry point */
     IMAGE_SCRIPT_GUI,     /* gui_scripts entry point */
-    IMAGE_SCRIPT_PYTHON,  /* .data/scripts file that starts with #!python or #!pythonw: its first line is
-                           * replaced, the rest is `blob` from byte `skip` on */
+    IMAGE_SCRIPT_PYTHON,  /* .data/scripts file that starts with #!python or #!pythonw: its first
+                           * line is  replaced, the rest is `blob` from byte `skip` on */
 };
 
 struct image_script {
-    uint8_t kind;     /* enum image_script_kind */
-    const char *name; /* file name in bin/, NUL-terminated */
+    uint8_t kind;              /* enum image_script_kind */
+    const char *name;          /* file name in bin/, NUL-terminated */
     const char *module, *attr; /* entry points; attr may hold dots */
     uint32_t blob;             /* IMAGE_SCRIPT_PYTHON */
     uint32_t skip;             /* bytes of the original first line, its newline included */
@@ -78,9 +77,10 @@ struct image_script {
 
 struct image; /* one mapped, checked image; immutable, so any number of threads may read it */
 
-/* Maps and checks the image at path. `expect` is the identity it must have (NULL: take what is there).
- * `copy`: read it into private memory instead of mapping it (a store owned by someone else).
- * -ENOENT: no such file; -EBADMSG: damaged or hostile, the message says where; else errno of the call. */
+/* Maps and checks the image at path. `expect` is the identity it must have (NULL: take what is
+ * there). `copy`: read it into private memory instead of mapping it (a store owned by someone
+ * else). -ENOENT: no such file; -EBADMSG: damaged or hostile, the message says where; else errno of
+ * the call. */
 int image_open(const char *path, const struct sha256 *expect, bool copy, struct image **ret,
                struct verror *err);
 /* As above from memory, which is not copied and must outlive the image (tests, fuzzing). */
@@ -118,9 +118,9 @@ struct image_script image_script(const struct image *image, size_t i);
 /* Derived times (design 5): 1,000,000,000 + hash mod 2^28 seconds. */
 uint32_t image_time_of_blob(const struct sha256 *id);
 
-/* Making one. Paths are relative, '/'-separated, every component path_component_ok(); folders appear by
- * themselves. A second file at a path is -EEXIST, a file where a folder is needed -ENOTDIR. Not
- * thread-safe. */
+/* Making one. Paths are relative, '/'-separated, every component path_component_ok(); folders
+ * appear by themselves. A second file at a path is -EEXIST, a file where a folder is needed
+ * -ENOTDIR. Not thread-safe. */
 struct image_builder;
 struct image_builder *image_builder_new(const char *dist_name, const char *version,
                                         const char *dist_info);
@@ -130,15 +130,15 @@ int image_builder_file(struct image_builder *b, const char *path, unsigned flags
                        struct verror *err);
 int image_builder_symlink(struct image_builder *b, const char *path, const char *target,
                           struct verror *err);
-int image_builder_dir(struct image_builder *b, const char *path, struct verror *err); /* may be empty */
+int image_builder_dir(struct image_builder *b, const char *path,
+                      struct verror *err); /* may be empty */
 /* script->blob is ignored: for IMAGE_SCRIPT_PYTHON give the blob's id and checksums. */
 int image_builder_script(struct image_builder *b, const struct image_script *script,
-                         const struct sha256 *blob, const uint64_t *checksums,
-                         struct verror *err);
+                         const struct sha256 *blob, const uint64_t *checksums, struct verror *err);
 /* Has this path been added? */
 bool image_builder_has(const struct image_builder *b, const char *path);
-/* Sorts, lays out and digests; the same content always gives the same bytes, in whatever order it was
- * added. -E2BIG beyond IMAGE_MAX_NODES. */
+/* Sorts, lays out and digests; the same content always gives the same bytes, in whatever order it
+ * was added. -E2BIG beyond IMAGE_MAX_NODES. */
 int image_builder_finish(struct image_builder *b, struct strbuf *ret, struct sha256 *id,
                          struct verror *err);
 void image_builder_free(struct image_builder *b);

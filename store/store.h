@@ -6,12 +6,14 @@
  *   STORE/packs/N.pack    STORE/images/N-SHA256.image   STORE/images/N-SHA256.where
  *   STORE/claims/SHA256   one lock file per wheel being ingested     STORE/tmp/
  *
- * `where` files hold the resolved location of each blob of an image, so that READ never asks SQLite.
- * They are caches: checked by a checksum, re-made from the catalog when a pack they name is gone.
+ * `where` files hold the resolved location of each blob of an image, so that READ never asks
+ * SQLite. They are caches: checked by a checksum, re-made from the catalog when a pack they name is
+ * gone.
  *
- * INVARIANTS of a put (their order survives a crash at any point; garbage may remain, never a dangling
- * reference):
- *   1. a pack is complete, fsynced, renamed into packs/ and its folder fsynced before the catalog names it
+ * INVARIANTS of a put (their order survives a crash at any point; garbage may remain, never a
+ * dangling reference):
+ *   1. a pack is complete, fsynced, renamed into packs/ and its folder fsynced before the catalog
+ * names it
  *   2. an image and its `where` likewise
  *   3. one catalog transaction (synchronous=FULL) makes blobs, images and wheels known together
  *   4. only then may a manifest name the images
@@ -36,9 +38,10 @@ enum store_flags {
     STORE_READ_ONLY = 1 << 1, /* never writes; no lock file, no WAL needed */
 };
 
-/* Opens the store; the catalog's connection opens at the first call that needs it. -ENOENT: none there;
- * -EPROTO: a newer format; -EPERM: owned by or writable for others; -EOPNOTSUPP: a network file system
- * where SQLite's WAL is not safe. Thread-safe after opening (calls into the catalog are serialised). */
+/* Opens the store; the catalog's connection opens at the first call that needs it. -ENOENT: none
+ * there; -EPROTO: a newer format; -EPERM: owned by or writable for others; -EOPNOTSUPP: a network
+ * file system where SQLite's WAL is not safe. Thread-safe after opening (calls into the catalog are
+ * serialised). */
 int store_open(const char *root, unsigned flags, struct store **ret, struct verror *err);
 void store_close(struct store *store); /* NULL is accepted */
 const char *store_root(const struct store *store);
@@ -66,7 +69,8 @@ struct store_wheel {
     struct sha256 id; /* of the wheel file */
     char *filename;   /* "numpy-2.1.3-cp311-cp311-manylinux_2_17_x86_64.whl" */
 };
-/* Is a wheel of this digest known, whatever the target? Fills *ret (filename malloc'ed). -ENOENT. */
+/* Is a wheel of this digest known, whatever the target? Fills *ret (filename malloc'ed). -ENOENT.
+ */
 int store_find_wheel(struct store *store, const struct sha256 *wheel, struct store_wheel *ret,
                      struct verror *err);
 void store_wheel_release(struct store_wheel *wheel);
@@ -92,14 +96,16 @@ struct store_stats {
     uint64_t apparent_bytes; /* of all files of all images */
     uint64_t unique_bytes;   /* of all blobs, raw */
     uint64_t pack_bytes;     /* on disk */
-    uint64_t dead_bytes;     /* compressed bytes in packs that no catalog entry names (share of frames) */
+    uint64_t
+        dead_bytes; /* compressed bytes in packs that no catalog entry names (share of frames) */
     uint64_t image_bytes, catalog_bytes;
 };
 int store_stats(struct store *store, struct store_stats *ret, struct verror *err);
 
-/* Checks everything: pack indexes, frames (XXH3), blobs (SHA-256 when `full`), images (digest, shape, every
- * blob present), catalog (every entry against packs and images). problem() is called for each damage
- * with a line for people. *problems: their number. A negative errno only when checking itself failed. */
+/* Checks everything: pack indexes, frames (XXH3), blobs (SHA-256 when `full`), images (digest,
+ * shape, every blob present), catalog (every entry against packs and images). problem() is called
+ * for each damage with a line for people. *problems: their number. A negative errno only when
+ * checking itself failed. */
 int store_verify(struct store *store, bool full, void (*problem)(const char *line, void *arg),
                  void *arg, uint64_t *problems, struct verror *err);
 
@@ -121,8 +127,9 @@ struct blob_ref {
     uint64_t size;
     uint64_t *checksums; /* one per slice, malloc'ed; free with blob_ref_release() */
 };
-/* Stores a file's bytes unless the store or this put has them. `known`: its SHA-256 when the caller has just
- * computed it from these bytes, else NULL. size 0 stores nothing. Thread-safe across streams. */
+/* Stores a file's bytes unless the store or this put has them. `known`: its SHA-256 when the caller
+ * has just computed it from these bytes, else NULL. size 0 stores nothing. Thread-safe across
+ * streams. */
 int put_stream_blob(struct put_stream *stream, enum blob_kind kind, const void *data, size_t size,
                     const struct sha256 *known, struct blob_ref *ret, struct verror *err);
 void blob_ref_release(struct blob_ref *ref);
@@ -140,30 +147,30 @@ struct store_image store_put_result(const struct store_put *put, size_t index);
 void store_put_free(struct store_put *put);
 
 /* Claims the work of ingesting a wheel for a target, so that each is done by one process. Returns a
- * descriptor to close, -EAGAIN when another process has it and `wait` is false. After a wait look again
- * with store_find_image(). Hold no other claim while waiting. */
+ * descriptor to close, -EAGAIN when another process has it and `wait` is false. After a wait look
+ * again with store_find_image(). Hold no other claim while waiting. */
 int store_claim(struct store *store, const struct sha256 *wheel, const char *target, bool wait,
                 struct verror *err);
 
 /* ---- reading: what fs/ and materialize use ---- */
 
-/* A reader: open packs, decoded frames in a bounded cache, resolved locations. Thread-safe, one decode
- * per frame at a time (single flight). */
+/* A reader: open packs, decoded frames in a bounded cache, resolved locations. Thread-safe, one
+ * decode per frame at a time (single flight). */
 struct blob_reader;
 int blob_reader_new(struct store *store, size_t cache_bytes, struct blob_reader **ret,
                     struct verror *err);
 void blob_reader_free(struct blob_reader *reader);
 
-/* The locations of one image's blobs: its `where` file, or, when that is missing, stale or damaged, made
- * from the catalog. Immutable once open. */
+/* The locations of one image's blobs: its `where` file, or, when that is missing, stale or damaged,
+ * made from the catalog. Immutable once open. */
 struct image_where;
 int image_where_open(struct blob_reader *reader, const struct store_image *which,
                      struct image *image, struct image_where **ret, struct verror *err);
 void image_where_free(struct image_where *where); /* NULL is accepted */
 
-/* Copies bytes [offset, offset + size) of a blob, clipped to its end, into buf. Returns the number copied.
- * nowait: -EAGAIN instead of blocking on the disk. -EIO: damaged (the message names pack and frame and is
- * meant for one log line); re-reads the catalog once when a pack is gone. */
+/* Copies bytes [offset, offset + size) of a blob, clipped to its end, into buf. Returns the number
+ * copied. nowait: -EAGAIN instead of blocking on the disk. -EIO: damaged (the message names pack
+ * and frame and is meant for one log line); re-reads the catalog once when a pack is gone. */
 ssize_t blob_reader_read(struct blob_reader *reader, struct image_where *where,
                          const struct image *image, uint32_t blob, uint64_t offset, void *buf,
                          size_t size, bool nowait, struct verror *err);

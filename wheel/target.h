@@ -1,5 +1,5 @@
-/* What of an interpreter shapes an installed package. env/interp.c fills it from the interpreter's own
- * answers; this room needs no more of it. */
+/* What of an interpreter shapes an installed package. env/interp.c fills it from the interpreter's
+ * own answers; this room needs no more of it. */
 #ifndef VENVFS_WHEEL_TARGET_H
 #define VENVFS_WHEEL_TARGET_H
 
@@ -8,12 +8,12 @@
 #include <stdint.h>
 
 struct wheel_target {
-    const char *executable;    /* absolute path of the base interpreter, for the bytecode workers */
-    unsigned major, minor;     /* 3, 11 */
-    const char *cache_tag;     /* sys.implementation.cache_tag, "cpython-311" */
-    uint32_t magic;            /* importlib.util.MAGIC_NUMBER, little-endian */
-    const char *python_dir;    /* "python3.11": the folder in lib/ and include/site/ */
-    const char *const *tags;   /* supported tags, best first, "cp311-cp311-manylinux_2_17_x86_64" */
+    const char *executable;  /* absolute path of the base interpreter, for the bytecode workers */
+    unsigned major, minor;   /* 3, 11 */
+    const char *cache_tag;   /* sys.implementation.cache_tag, "cpython-311" */
+    uint32_t magic;          /* importlib.util.MAGIC_NUMBER, little-endian */
+    const char *python_dir;  /* "python3.11": the folder in lib/ and include/site/ */
+    const char *const *tags; /* supported tags, best first, "cp311-cp311-manylinux_2_17_x86_64" */
     size_t n_tags;
 };
 
@@ -22,8 +22,8 @@ struct wheel_compile {
     unsigned levels; /* bit N: compile with optimisation level N; 1 by default */
 };
 
-/* The store's key for images of this target: "cp311-3495-lib/python3.11-c1"; with compiling off "-c0".
- * malloc'ed. */
+/* The store's key for images of this target: "cp311-3495-lib/python3.11-c1"; with compiling off
+ * "-c0". malloc'ed. */
 char *wheel_target_key(const struct wheel_target *target, const struct wheel_compile *compile);
 
 /* Rank of the best tag of a wheel's file name, 0 the best; -1: none fits. Compressed tag sets

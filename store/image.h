@@ -4,16 +4,25 @@
  * bin/..., include/..., share/.... It holds no absolute path, no user and no time (design 10). The
  * bytes of its files are blobs in packs; the image names them by SHA-256 and checks them by XXH3.
  *
- * FORMAT (version 1, little-endian; offsets from the start of the file, every section 8-aligned)
- *   header    magic "VFSIMAGE", u32 version, u32 section count, then per section u32 id, u32
- * reserved, u64 offset, u64 size NODE      32 bytes each, breadth-first: node 0 is the root, a
- * directory's children are contiguous and sorted by name (memcmp, then shorter first); two siblings
- * may share a name only as the two variants IMAGE_IF_REQUESTED and IMAGE_IF_NOT_REQUESTED, adjacent
- * in this order NAME      the names' bytes, and the targets of symlinks BLOB      40 bytes each:
- * SHA-256, u64 index of its first slice checksum SLICE     u64 each: XXH3 of every 256 KiB slice of
- * a blob (the last may be shorter) SCRIPT    scripts that the view makes for the environment's
- * address INFO      strings: distribution name, version, dist-info folder trailer   the SHA-256 of
- * everything before it, which is the image's identity
+ * FORMAT (version 1, little-endian; offsets from the start of the file; the sections lie in the
+ * order below, each 8-aligned, zeros between them)
+ *   header   magic "VFSIMAGE", u32 version, u32 section count, then per section
+ *            u32 id, u32 zero, u64 offset, u64 size
+ *   NODE     32 bytes each, breadth-first: node 0 is the root, a directory's children are
+ *            contiguous and sorted by name (memcmp, then shorter first); two siblings may share a
+ *            name only as the two variants IMAGE_IF_REQUESTED and IMAGE_IF_NOT_REQUESTED of a file,
+ *            adjacent in this order.
+ *            u32 name offset, u8 name length, u8 type, u8 flags, u8 zero, u32 parent,
+ *            u32 blob | first child | offset of the target, u64 size, u32 children, u32 time
+ *   NAME     the names' bytes, and the targets of symlinks
+ *   BLOB     48 bytes each: SHA-256, u64 index of its first slice checksum, u64 size
+ *   SLICE    u64 each: XXH3 of every 256 KiB slice of a blob (the last may be shorter)
+ *   SCRIPT   32 bytes each, scripts that the view makes for the environment's address:
+ *            u8 kind, 3 zeros, u32 name, u32 module, u32 attr (offsets in INFO), u32 blob,
+ *            u32 skip, u64 size
+ *   INFO     u32 offset of the distribution's name, of its version, of its dist-info folder's name,
+ *            u32 zero, then NUL-terminated strings
+ *   trailer  the SHA-256 of everything before it, which is the image's identity
  *
  * A reader checks every offset, count, name and the tree's shape once, at image_open(); accessors
  * may then index without checks. Hostile bytes may be refused; they may not crash.
@@ -31,6 +40,7 @@
 
 #define IMAGE_SLICE_SIZE (256u * 1024u) /* also the raw size of a full frame */
 #define IMAGE_MAX_NODES (1u << 19)      /* nodeids have 19 bits for the node (design 7) */
+#define IMAGE_MAX_DEPTH 128u            /* folders below each other, so that a walk may recurse */
 #define IMAGE_ROOT 0u
 #define IMAGE_NO_BLOB UINT32_MAX /* an empty file */
 
@@ -41,8 +51,7 @@ enum image_flags {
     /* The file's mtime is derived from its content (a .py that has a pyc, design 5); without it the
      * file has the time its package entered the environment. */
     IMAGE_TIME_DERIVED = 1 << 1,
-    /* Present only when the package was (was not) asked for by name: REQUESTED, and the two
-       RECORDs. */
+    /* Present only when the package was (was not) asked for by name: REQUESTED, the two RECORDs. */
     IMAGE_IF_REQUESTED = 1 << 2,
     IMAGE_IF_NOT_REQUESTED = 1 << 3,
     IMAGE_BYTECODE = 1 << 4, /* file: a pyc made at ingest */
@@ -62,8 +71,9 @@ struct image_node {
 enum image_script_kind {
     IMAGE_SCRIPT_CONSOLE, /* console_scripts entry point */
     IMAGE_SCRIPT_GUI,     /* gui_scripts entry point */
-    IMAGE_SCRIPT_PYTHON,  /* .data/scripts file that starts with #!python or #!pythonw: its first
-                           * line is  replaced, the rest is `blob` from byte `skip` on */
+    /* .data/scripts file that starts with #!python or #!pythonw: its first line is replaced, the
+     * rest is `blob` from byte `skip` on. */
+    IMAGE_SCRIPT_PYTHON,
 };
 
 struct image_script {
@@ -108,8 +118,12 @@ bool image_present(const struct image *image, uint32_t node, bool requested);
 
 uint32_t image_blobs(const struct image *image);
 const struct sha256 *image_blob_id(const struct image *image, uint32_t blob);
-/* The XXH3 of slice number `slice` of a blob. */
+/* The XXH3 of slice number `slice` of a blob; slice < image_slices(size of the blob). */
 uint64_t image_slice_checksum(const struct image *image, uint32_t blob, uint32_t slice);
+static inline uint64_t image_slices(uint64_t size)
+{
+    return size / IMAGE_SLICE_SIZE + (size % IMAGE_SLICE_SIZE != 0);
+}
 uint64_t image_blob_size(const struct image *image, uint32_t blob);
 
 size_t image_scripts(const struct image *image);
@@ -117,6 +131,9 @@ struct image_script image_script(const struct image *image, size_t i);
 
 /* Derived times (design 5): 1,000,000,000 + hash mod 2^28 seconds. */
 uint32_t image_time_of_blob(const struct sha256 *id);
+
+/* Seconds derived from a folder's sorted names, each followed by a NUL. */
+uint32_t image_time_of_names(const void *names, size_t size);
 
 /* Making one. Paths are relative, '/'-separated, every component path_component_ok(); folders
  * appear by themselves. A second file at a path is -EEXIST, a file where a folder is needed
@@ -138,7 +155,7 @@ int image_builder_script(struct image_builder *b, const struct image_script *scr
 /* Has this path been added? */
 bool image_builder_has(const struct image_builder *b, const char *path);
 /* Sorts, lays out and digests; the same content always gives the same bytes, in whatever order it
- * was added. -E2BIG beyond IMAGE_MAX_NODES. */
+ * was added. Replaces *ret. -E2BIG beyond IMAGE_MAX_NODES or IMAGE_MAX_DEPTH. */
 int image_builder_finish(struct image_builder *b, struct strbuf *ret, struct sha256 *id,
                          struct verror *err);
 void image_builder_free(struct image_builder *b);

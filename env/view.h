@@ -61,8 +61,13 @@ struct view_attr {
     uint32_t mode; /* permission bits: 0755 or 0644, 0777 for a symlink */
     uint64_t size;
     int64_t mtime_ns;
-    uint32_t nlink; /* directories: 2 + subfolders, else 1 */
+    /* 1, for directories too (as btrfs has it): a count of subfolders would change with every
+     * switch and cost a look at all children, and find, du and tar only take 2 and more for one. */
+    uint32_t nlink;
 };
+/* The mtime of a file is derived from its content or the time its package entered the environment
+ * (design 5; generated files that belong to a package, too); of a folder of one image, derived from
+ * its names; of merged folders and all other generated files, the time of the generation. */
 void view_stat(const struct view *view, struct view_node node, struct view_attr *ret);
 /* As view_stat() for a node of an image by its layer's facts alone, for nodes of images that left
  * the view while the kernel still holds them. */
@@ -79,8 +84,9 @@ void view_readdir(const struct view *view, struct view_node dir, uint64_t cookie
                   void *arg);
 
 /* A symlink's target, or the bytes of a generated file: appended to sb. Reading blobs is store/'s.
- * A generated file may be the tail of a blob behind a new first line (IMAGE_SCRIPT_PYTHON); then
- * *image, *blob and *skip say where it goes on, else *image is NULL. */
+ * A generated file may go on with the tail of a blob (a #!python script behind its new first line,
+ * a RECORD behind its new row); then *layer, *blob and *skip say where, else *blob is
+ * IMAGE_NO_BLOB. */
 void view_readlink(const struct view *view, struct view_node node, struct strbuf *sb);
 void view_generated(const struct view *view, struct view_node node, struct strbuf *sb,
                     uint32_t *layer, uint32_t *blob, uint64_t *skip);
@@ -90,14 +96,19 @@ const char *view_path(const struct view *view, struct view_node node);
 size_t view_count(const struct view *view,
                   enum view_layer_kind kind); /* VIEW_MERGED, VIEW_GENERATED */
 
-/* Paths that two images ship with different bytes; the later by normalised name won. */
+/* Paths that two images ship with different bytes (or as file and folder, or as scripts of one
+ * name); the later by normalised name won. What venvfs generates itself wins over any image.
+ * Owned by the view. Two pycs of one path are not told of: they differ by nature. */
 struct view_conflict {
-    const char *path, *loser, *winner; /* distribution names */
+    const char *path, *loser, *winner; /* distribution names; winner may be "venvfs" */
 };
 size_t view_conflicts(const struct view *view, const struct view_conflict **ret);
 
 /* Calls fn for each path whose meaning differs between two views of one environment (either may be
- * NULL): the topmost changed entries only. parent: its folder's path, "" for the root. */
+ * NULL): the topmost changed entries only. parent: its folder's path, "" for the root. An entry is
+ * the same when it is the same node of the same image that entered at the same time, a merged
+ * folder in both, or a generated file of the same bytes; times of merged folders and generated
+ * files alone are no change. */
 void view_diff(const struct view *before, const struct view *after,
                void (*fn)(void *arg, const char *parent, const char *name, size_t len), void *arg);
 

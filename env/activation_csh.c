@@ -1,0 +1,63 @@
+/* bin/activate.csh for csh and tcsh. */
+#include "env/activation_internal.h"
+
+/* csh knows no functions, and expands every variable of a line before it looks at the line's
+ * condition; eval puts the expansion off until the condition held. `:q` keeps words whole. */
+static const char text[] =
+    "# Activates this Python environment in csh and tcsh:\n"
+    "#     source bin/activate.csh\n"
+    "# \"deactivate\" puts everything back as it was.\n"
+    "\n"
+    "alias deactivate '"
+    "if ( $?_OLD_VIRTUAL_PATH ) eval '\\''setenv PATH \"$_OLD_VIRTUAL_PATH:q\"; "
+    "unset _OLD_VIRTUAL_PATH'\\''; "
+    "if ( $?_OLD_VIRTUAL_PYTHONHOME ) eval '\\''setenv PYTHONHOME "
+    "\"$_OLD_VIRTUAL_PYTHONHOME:q\"; unset _OLD_VIRTUAL_PYTHONHOME'\\''; "
+    "if ( $?_OLD_VIRTUAL_PROMPT ) eval '\\''set prompt = \"$_OLD_VIRTUAL_PROMPT:q\"; "
+    "unset _OLD_VIRTUAL_PROMPT'\\''; "
+    "if ( $?_VENVFS_UV_LINK_MODE ) eval '\\''unsetenv UV_LINK_MODE; "
+    "unset _VENVFS_UV_LINK_MODE'\\''; "
+    "unsetenv VIRTUAL_ENV; unsetenv VIRTUAL_ENV_PROMPT; rehash; "
+    "if ( \"\\!:*\" != nondestructive ) unalias deactivate'\n"
+    "\n"
+    "# Leave an environment that is active now.\n"
+    "deactivate nondestructive\n"
+    "\n"
+    "setenv VIRTUAL_ENV @DIR@\n"
+    "setenv VIRTUAL_ENV_PROMPT @PROMPT@\n"
+    "\n"
+    "set _OLD_VIRTUAL_PATH = \"$PATH:q\"\n"
+    "setenv PATH \"$VIRTUAL_ENV:q/bin:$PATH:q\"\n"
+    "\n"
+    "# PYTHONHOME would lead the interpreter to another standard library.\n"
+    "if ( $?PYTHONHOME ) then\n"
+    "    set _OLD_VIRTUAL_PYTHONHOME = \"$PYTHONHOME:q\"\n"
+    "    unsetenv PYTHONHOME\n"
+    "endif\n"
+    "\n"
+    "# uv cannot make hard links or clones into a file system of its own; asked to copy, it does\n"
+    "# not warn.\n"
+    "if ( ! $?UV_LINK_MODE ) then\n"
+    "    set _VENVFS_UV_LINK_MODE = 1\n"
+    "    setenv UV_LINK_MODE copy\n"
+    "endif\n"
+    "\n"
+    "set _venvfs_change_prompt = 1\n"
+    "if ( ! $?prompt ) then\n"
+    "    set _venvfs_change_prompt = 0\n"
+    "endif\n"
+    "if ( $?VIRTUAL_ENV_DISABLE_PROMPT ) then\n"
+    "    if ( \"$VIRTUAL_ENV_DISABLE_PROMPT:q\" != \"\" ) set _venvfs_change_prompt = 0\n"
+    "endif\n"
+    "if ( $_venvfs_change_prompt ) then\n"
+    "    set _OLD_VIRTUAL_PROMPT = \"$prompt:q\"\n"
+    "    set prompt = @DISPLAY@\"$prompt:q\"\n"
+    "endif\n"
+    "unset _venvfs_change_prompt\n"
+    "\n"
+    "rehash\n";
+
+void activation_csh(const struct manifest *m, const char *address, struct strbuf *sb)
+{
+    activation_text(text, quote_csh, "\\$`!%", m, address, sb);
+}

@@ -54,7 +54,7 @@ static void add_image_path(const struct image *image, uint32_t node, uint32_t to
 {
     uint32_t *chain = NULL;
     size_t n = 0, alloc = 0, len;
-    for (; node != top; node = image_node(image, node).parent) {
+    for (; node != top && node != IMAGE_ROOT; node = image_node(image, node).parent) {
         chain = xgrow(chain, &alloc, n + 1, sizeof(*chain));
         chain[n++] = node;
     }

@@ -1,0 +1,432 @@
+"""What the behaviour tests share: a venvfs in a home of its own, plain twins, and wheels made to order.
+
+    VENVFS_PROGRAM       the program under test (default: build/venvfs of this checkout)
+    VENVFS_CORPUS        a folder with web.txt, data.txt, tools.txt and imports/ (default:
+                         ../shared/corpus beside the checkout, else the small locks in tests/data)
+    VENVFS_TEST_PYTHON   the interpreter of the environments (default: python3 on PATH)
+    VENVFS_TEST_WHEELS   folders of downloaded wheels ("{set}" stands for the set's name); pip then
+                         never asks an index
+
+Plain environments are kept in $XDG_CACHE_HOME/venvfs-tests, outside the checkout. A program that
+needs /dev/fuse calls main(needs_fuse=True) and exits 77 where there is none.
+"""
+import atexit
+import base64
+import contextlib
+import functools
+import hashlib
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+import zipfile
+
+TESTS = pathlib.Path(__file__).resolve().parent
+SOURCE = TESTS.parent
+PROGRAM = pathlib.Path(os.environ.get("VENVFS_PROGRAM") or SOURCE / "build" / "venvfs").absolute()
+SKIPPED = 77
+
+
+# ---- running programs ----
+
+class Failed(AssertionError):
+    """A program ended otherwise than the test requires; the text has all it said."""
+
+
+def run(command, *, env=None, cwd=None, timeout=600, status=0, text=None, stdout=subprocess.PIPE):
+    """Runs a program to its end. status: the exit code it must give, or None for any."""
+    command = [str(word) for word in command]
+    try:
+        done = subprocess.run(command, env=env, cwd=cwd, input=text, text=True, timeout=timeout,
+                              stdin=subprocess.DEVNULL if text is None else None,
+                              stdout=stdout, stderr=subprocess.PIPE, errors="surrogateescape")
+    except subprocess.TimeoutExpired as late:
+        raise Failed(f"{' '.join(command)}: no end after {timeout} s\n{late.stdout}\n{late.stderr}")
+    if status is not None and done.returncode != status:
+        raise Failed(f"{' '.join(command)}: exit {done.returncode}, not {status}\n"
+                     f"--- stdout\n{(done.stdout or '')[-3000:]}\n--- stderr\n{done.stderr[-3000:]}")
+    return done
+
+
+@functools.lru_cache(None)
+def fuse_problem():
+    """Why this machine cannot mount, or None."""
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as error:
+        return f"/dev/fuse: {error.strerror}"
+    if os.getuid() != 0 and not shutil.which("fusermount3"):
+        return "fusermount3 is not there and this user is not root"
+    return None
+
+
+@functools.lru_cache(None)
+def default_python():
+    """The real path of the interpreter that tests use; a shim of pyenv would start slowly."""
+    python = os.environ.get("VENVFS_TEST_PYTHON") or shutil.which("python3")
+    return run([python, "-c", "import sys; print(getattr(sys, '_base_executable', sys.executable))"]
+               ).stdout.strip()
+
+
+@functools.lru_cache(None)
+def interpreters():
+    """{"3.8": path, ...}: one CPython of each minor version that is on this machine and runs."""
+    found = {}
+    places = [pathlib.Path(default_python()).parent]
+    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv") / "versions"
+    with contextlib.suppress(OSError):
+        places += [folder / "bin" for folder in sorted(pyenv.iterdir(), reverse=True)]
+    places += [pathlib.Path("/usr/bin"), pathlib.Path("/usr/local/bin")]
+    for minor in range(6, 15):
+        for place in places:
+            python = place / f"python3.{minor}"
+            if f"3.{minor}" in found or not os.access(python, os.X_OK):
+                continue
+            with contextlib.suppress(Failed, OSError):
+                run([python, "-Ic", "import ensurepip, zlib"])
+                found[f"3.{minor}"] = str(python)
+    return found
+
+
+# ---- venvfs in a home of its own ----
+
+class Sandbox:
+    """A temporary HOME with its own store, hub and daemon. Use as a context manager."""
+
+    def __init__(self, label="test"):
+        # A short path: console scripts in it must have a plain shebang, as a user's would.
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"vf-{label[:12]}-"))
+        self.home = self.root / "home"
+        self.venvfs_home = self.root / "data"
+        self.hub = self.root / "hub"
+        self.temporary = self.root / "tmp"
+        for folder in (self.home, self.temporary):
+            folder.mkdir()
+        self.env = {name: value for name, value in os.environ.items()
+                    if not name.startswith(("VENVFS_", "VIRTUAL_ENV", "PYTHON", "XDG_", "CONDA",
+                                            "PYENV_VERSION", "UV_"))}
+        self.env.update(HOME=str(self.home), VENVFS_HOME=str(self.venvfs_home),
+                        VENVFS_HUB=str(self.hub), VENVFS_RUNTIME_DIR=str(self.root / "run"),
+                        TMPDIR=str(self.temporary), LC_ALL="C.UTF-8", PIP_NO_INPUT="1",
+                        PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONNOUSERSITE="1")
+        # Under meson the daemon would inherit settings that make every allocation dirty.
+        for name in ("MALLOC_PERTURB_", "MESON_TEST_ITERATION"):
+            self.env.pop(name, None)
+        self._atexit = atexit.register(self.close)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def venvfs(self, *arguments, status=0, cwd=None, env=None, timeout=900, text=None):
+        """Runs the program; its output is in .stdout and .stderr."""
+        return run([PROGRAM, *arguments], env={**self.env, **(env or {})}, cwd=cwd or self.home,
+                   timeout=timeout, status=status, text=text)
+
+    def json(self, *arguments, **options):
+        return json.loads(self.venvfs(*arguments, "--json", **options).stdout)
+
+    def create(self, name, *arguments, python=None, **options):
+        """Makes an environment and returns its path."""
+        done = self.venvfs("create", name, "-p", python or default_python(), *arguments, **options)
+        return pathlib.Path(one_line(done.stdout))
+
+    def project(self, name, lock=None, lock_name="requirements.txt"):
+        folder = self.root / name
+        folder.mkdir(parents=True, exist_ok=True)
+        if lock is not None:
+            (folder / lock_name).write_text(lock)
+        return folder
+
+    def daemon_pid(self):
+        """The daemon's pid, or None."""
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            pid = json.loads((self.venvfs_home / "daemon.json").read_text())["pid"]
+            if str(self.venvfs_home) in environment_of(pid).get("VENVFS_HOME", ""):
+                return pid
+        return None
+
+    def mounts(self):
+        """Mount points below this sandbox."""
+        lines = pathlib.Path("/proc/self/mounts").read_text().splitlines()
+        points = [line.split(" ")[1].replace("\\040", " ") for line in lines]
+        return [point for point in points if point.startswith(f"{self.root}/")]
+
+    def processes(self):
+        """Processes that belong to this sandbox: {pid: command line}. Sees only our user's."""
+        found = {}
+        for pid in filter(str.isdigit, os.listdir("/proc")):
+            if environment_of(pid).get("VENVFS_HOME") == str(self.venvfs_home):
+                with contextlib.suppress(OSError):
+                    words = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                    found[int(pid)] = b" ".join(words).decode(errors="replace")
+        return found
+
+    def close(self):
+        """Ends the daemon, unmounts, removes everything. Idempotent."""
+        if not self.root.exists():
+            return
+        atexit.unregister(self.close)
+        with contextlib.suppress(Failed, OSError):
+            self.venvfs("umount", "--all", status=None, timeout=30)
+        for signal_number in (signal.SIGTERM, signal.SIGKILL):
+            for pid in self.processes():
+                with contextlib.suppress(OSError):
+                    os.kill(pid, signal_number)
+            wait_until(lambda: not self.processes(), 3)
+        for point in reversed(self.mounts()):
+            tool = ["umount", "-l"] if os.getuid() == 0 else ["fusermount3", "-u", "-z"]
+            run([*tool, point], status=None)
+        if not self.mounts():
+            make_removable(self.root)
+            shutil.rmtree(self.root, ignore_errors=True)
+
+
+def make_removable(root):
+    """Gives us write permission to all folders below root (stubs and stores may be read-only)."""
+    for folder, folders, _ in os.walk(root):
+        for name in folders:
+            path = os.path.join(folder, name)
+            if not os.path.islink(path):
+                with contextlib.suppress(OSError):
+                    os.chmod(path, 0o700)
+
+
+def environment_of(pid):
+    try:
+        text = pathlib.Path(f"/proc/{pid}/environ").read_bytes()
+    except OSError:
+        return {}
+    pairs = (entry.partition(b"=") for entry in text.split(b"\0") if entry)
+    return {os.fsdecode(name): os.fsdecode(value) for name, _, value in pairs}
+
+
+def one_line(text):
+    """The only line of a program's output; anything else on it is an error of the program."""
+    lines = text.splitlines()
+    if len(lines) != 1:
+        raise Failed(f"one line was expected on standard output: {text!r}")
+    return lines[0]
+
+
+def wait_until(condition, seconds):
+    end = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+def tree_digest(root):
+    """{path: digest} of every file, folder and symlink below root: equal means byte for byte equal."""
+    found = {}
+    for folder, folders, files in os.walk(root):
+        for name in folders + files:
+            path = os.path.join(folder, name)
+            key = os.path.relpath(path, root)
+            if os.path.islink(path):
+                found[key] = "link " + os.readlink(path)
+            elif os.path.isdir(path):
+                found[key] = "folder"
+            elif os.path.isfile(path):
+                with open(path, "rb") as file:
+                    found[key] = hashlib.sha256(file.read()).hexdigest()
+    return found
+
+
+def disk_bytes(*roots):
+    """What `du` counts: blocks, each inode once."""
+    seen, total = set(), 0
+    for root in roots:
+        for folder, folders, files in os.walk(root):
+            for path in [folder] + [os.path.join(folder, name) for name in files]:
+                facts = os.lstat(path)
+                if (facts.st_dev, facts.st_ino) not in seen:
+                    seen.add((facts.st_dev, facts.st_ino))
+                    total += facts.st_blocks * 512
+    return total
+
+
+# ---- the real package sets ----
+
+@functools.lru_cache(None)
+def corpus():
+    given = os.environ.get("VENVFS_CORPUS")
+    places = [pathlib.Path(given)] if given else [SOURCE.parent / "shared" / "corpus"]
+    return next((place for place in places if (place / "web.txt").exists()), TESTS / "data")
+
+
+SETS = ("data", "web", "tools")
+
+
+def lock_of(name):
+    return corpus() / f"{name}.txt"
+
+
+def cache_folder(*parts):
+    base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
+    folder = pathlib.Path(base, "venvfs-tests", *parts)
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def pip_settings(name):
+    """Environment variables for pip: the wheels of a set from a folder where one is given."""
+    wheels = os.environ.get("VENVFS_TEST_WHEELS", "").replace("{set}", name)
+    if not wheels:
+        return {}
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels}
+
+
+def plain_venv(lock, name="", python=None):
+    """The twin: `python -m venv` and `pip install` of a lock, made once and kept in the cache."""
+    python = python or default_python()
+    key = hashlib.sha256(f"{run([python, '-VV']).stdout}{python}".encode()
+                         + pathlib.Path(lock).read_bytes()).hexdigest()[:16]
+    twin = cache_folder("plain") / f"{name or 'env'}-{key}"
+    if (twin / ".complete").exists():
+        return twin
+    shutil.rmtree(twin, ignore_errors=True)
+    env = {**os.environ, "PYTHONNOUSERSITE": "1", **pip_settings(name)}
+    for variable in ("PYTHONDONTWRITEBYTECODE", "PIP_REQUIRE_VIRTUALENV", "PIP_TARGET", "PIP_USER"):
+        env.pop(variable, None)
+    run([python, "-m", "venv", twin], env=env)
+    run([twin / "bin" / "python", "-m", "pip", "install", "-q", "--no-deps", "--require-hashes",
+         "--disable-pip-version-check", "-r", lock], env=env, timeout=1500)
+    (twin / ".complete").touch()
+    return twin
+
+
+class Sets:
+    """data, web and tools in one store, made once per test process in this order; what the disk held
+    after each step is kept for test_disk."""
+
+    def __init__(self):
+        self.sandbox = Sandbox("sets")
+        self.sandbox.env.update(pip_settings("data"))
+        self.path, self.bytes, self.seconds = {}, {}, {}
+        for name in SETS:
+            self.sandbox.env.update(pip_settings(name))
+            start = time.monotonic()
+            self.path[name] = self.sandbox.create(name, "-r", lock_of(name))
+            self.seconds[name] = time.monotonic() - start
+            self.bytes[name] = self.disk()
+            if name == "data":
+                self.sandbox.create("second", "-r", lock_of(name))
+                self.bytes["second"] = self.disk()
+        print(f"sets ready: {({k: round(v, 1) for k, v in self.seconds.items()})} s", flush=True)
+
+    def disk(self):
+        return disk_bytes(self.sandbox.venvfs_home, self.sandbox.home, self.sandbox.temporary)
+
+    def twin(self, name):
+        return plain_venv(lock_of(name), name)
+
+
+@functools.lru_cache(None)
+def sets():
+    return Sets()
+
+
+# ---- wheels made to order ----
+
+def record_hash(data):
+    return "sha256=" + base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
+
+
+def wheel_members(name, version, files, *, tag="py3-none-any", requires=(), entry_points="",
+                  wheel_version="1.0", purelib=True, drop=(), record=None):
+    """[(path, bytes)] of a wheel, RECORD last. drop: members to leave out; record: a function that
+    may change RECORD's rows."""
+    info = f"{name.replace('-', '_')}-{version}.dist-info"
+    content = {path: data.encode() if isinstance(data, str) else data for path, data in files.items()}
+    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
+    metadata += "".join(f"Requires-Dist: {need}\n" for need in requires)
+    content[f"{info}/METADATA"] = metadata.encode()
+    content[f"{info}/WHEEL"] = (f"Wheel-Version: {wheel_version}\nGenerator: harness\n"
+                                f"Root-Is-Purelib: {str(purelib).lower()}\nTag: {tag}\n").encode()
+    if entry_points:
+        content[f"{info}/entry_points.txt"] = entry_points.encode()
+    for path in drop:
+        content.pop(path.replace("{info}", info), None)
+    rows = [f"{path},{record_hash(data)},{len(data)}" for path, data in content.items()]
+    rows.append(f"{info}/RECORD,,")
+    if record:
+        rows = record(rows)
+    members = list(content.items())
+    if "{info}/RECORD" not in drop:
+        members.append((f"{info}/RECORD", "".join(row + "\n" for row in rows).encode()))
+    return members
+
+
+def write_wheel(folder, filename, members, compression=zipfile.ZIP_DEFLATED):
+    """members: (path or ZipInfo, bytes). The same members always give the same bytes."""
+    path = pathlib.Path(folder) / filename
+    with zipfile.ZipFile(path, "w", compression, allowZip64=True) as archive:
+        for name, data in members:
+            if isinstance(name, zipfile.ZipInfo):
+                info = name
+            else:
+                info = zipfile.ZipInfo(name, (2020, 1, 1, 0, 0, 0))
+                info.external_attr = 0o100644 << 16
+            info.compress_type = compression
+            archive.writestr(info, data)
+    return path
+
+
+def make_wheel(folder, name, version, files, *, executable=(), **options):
+    """A correct wheel; returns its path. executable: paths that get mode 0755."""
+    tag = options.get("tag", "py3-none-any")
+    members = []
+    for path, data in wheel_members(name, version, files, **options):
+        info = zipfile.ZipInfo(path, (2020, 1, 1, 0, 0, 0))
+        info.external_attr = (0o100755 if path in executable else 0o100644) << 16
+        members.append((info, data))
+    return write_wheel(folder, f"{name.replace('-', '_')}-{version}-{tag}.whl", members)
+
+
+def lock_text(*wheels):
+    """A requirements file with hashes for wheels on disk, found without an index."""
+    lines = ["--no-index", *sorted({f"--find-links {pathlib.Path(w).parent}" for w in wheels})]
+    for wheel in wheels:
+        name, version = pathlib.Path(wheel).name.split("-")[:2]
+        digest = hashlib.sha256(pathlib.Path(wheel).read_bytes()).hexdigest()
+        lines.append(f"{name}=={version} --hash=sha256:{digest}")
+    return "\n".join(lines) + "\n"
+
+
+# ---- the main program of a test file ----
+
+def main(needs_fuse=True, names=None):
+    """Runs the tests of the calling module (or of the modules named) and exits: 0, 1, or 77 when
+    every test was skipped. The last line has the counts, for scripts/summary."""
+    # Line by line: a test that hangs shows where.
+    sys.stdout = io.TextIOWrapper(sys.stdout.buffer, errors="replace", line_buffering=True)
+    if not PROGRAM.exists():
+        sys.exit(f"{PROGRAM} is not built: run make build, or set VENVFS_PROGRAM")
+    if needs_fuse and fuse_problem():
+        print(f"skipped: {fuse_problem()}\n== 0 passed, 0 failed, 1 skipped")
+        sys.exit(SKIPPED)
+    patterns = [word for word in sys.argv[1:] if not word.startswith("-")]
+    loader = unittest.TestLoader()
+    loader.testNamePatterns = [f"*{word}*" for word in patterns] or None
+    suite = unittest.TestSuite(loader.loadTestsFromName(name) for name in names or ["__main__"])
+    start = time.monotonic()
+    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    failed = len({str(test) for test, _ in result.failures + result.errors})
+    skipped = len(result.skipped)
+    passed = max(result.testsRun - failed - skipped, 0)
+    print(f"== {passed} passed, {failed} failed, {skipped} skipped   {time.monotonic() - start:.0f} s")
+    if failed or not result.wasSuccessful():
+        sys.exit(1)
+    sys.exit(SKIPPED if result.testsRun and not passed else 0)

@@ -1,0 +1,1 @@
+import jinja2, markupsafe._speedups, mpmath, networkx, pygments.lexers.python, yaml

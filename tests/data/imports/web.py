@@ -1,0 +1,1 @@
+import flask, h11, httpcore, jinja2, markupsafe._speedups, pygments.lexers.python, requests, werkzeug.serving

@@ -1,0 +1,299 @@
+#!/usr/bin/env python3
+"""The daemon from start to end: on demand, never in the way, healed when it was killed."""
+import errno
+import os
+import pathlib
+import signal
+import stat
+import subprocess
+import sys
+import time
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness
+
+
+def setUpModule():
+    global BOX, OLD, NEW
+    BOX = harness.Sandbox("life")
+    unittest.addModuleCleanup(BOX.close)
+    wheels = BOX.root / "wheels"
+    wheels.mkdir()
+    OLD, NEW = (harness.lock_text(harness.make_wheel(wheels, "thing", version, {
+        "thing/__init__.py": f"version = {version!r}\n",
+        f"thing/only_{version[0]}.py": ""})) for version in ("1.0", "2.0"))
+
+
+class Case(unittest.TestCase):
+    def project(self, lock=None):
+        """A fresh project folder named after the test, brought up; returns (folder, environment)."""
+        folder = BOX.project(self.id().rpartition(".")[2], lock or OLD)
+        return folder, self.mount(folder)
+
+    def mount(self, folder, *arguments):
+        done = BOX.venvfs("mount", "-p", harness.default_python(), folder, *arguments)
+        return pathlib.Path(harness.one_line(done.stdout))
+
+    def version(self, env):
+        return harness.run([env / "bin" / "python", "-c", "import thing; print(thing.version)"],
+                           env=BOX.env, timeout=30).stdout.strip()
+
+
+class Mounting(Case):
+    def test_command_substitution_returns(self):
+        folder = BOX.project("substitution", OLD)
+        script = f'x=$("{harness.PROGRAM}" mount "{folder}"); echo "$x"; "$x/bin/python" -V'
+        done = harness.run(["sh", "-c", script], env=BOX.env, timeout=60)
+        self.assertEqual(len(done.stdout.splitlines()), 2)
+
+    def test_pipe_returns(self):
+        BOX.venvfs("umount", "--all")
+        folder = BOX.project("pipe", OLD)
+        harness.run(["sh", "-c", f'"{harness.PROGRAM}" mount "{folder}" 2>&1 | cat'], env=BOX.env,
+                    timeout=60)
+
+    def test_daemon_started_by_mount_holds_nothing_of_the_caller(self):
+        self.project()
+        pid = BOX.daemon_pid()
+        self.assertIsNotNone(pid)
+        self.assertEqual(os.readlink(f"/proc/{pid}/cwd"), "/")
+        self.assertNotEqual(os.getsid(pid), os.getsid(0))
+        self.assertNotIn(f"pipe:", "".join(os.readlink(f"/proc/{pid}/fd/{fd}") for fd in (0, 1, 2)))
+
+    def test_the_address_is_the_projects_venv(self):
+        folder, env = self.project()
+        self.assertEqual(env, folder / ".venv")
+        out = harness.run([env / "bin" / "python", "-c", "import sys; print(sys.prefix)"]).stdout
+        self.assertEqual(out.strip(), str(folder / ".venv"))
+
+    def test_two_projects_two_versions_at_once(self):
+        old, new = BOX.project("projectA", OLD), BOX.project("projectB", NEW)
+        env_old, env_new = self.mount(old), self.mount(new)
+        self.assertEqual((self.version(env_old), self.version(env_new)), ("1.0", "2.0"))
+
+    def test_two_folders_of_one_name_do_not_clash(self):
+        first, second = BOX.project("x/same", OLD), BOX.project("y/same", NEW)
+        envs = self.mount(first), self.mount(second)
+        self.assertEqual([self.version(env) for env in envs], ["1.0", "2.0"])
+
+    def test_second_mount_changes_nothing(self):
+        folder, env = self.project()
+        before = harness.tree_digest(env)
+        self.assertEqual(self.mount(folder), env)
+        self.assertEqual(harness.tree_digest(env), before)
+
+    def test_status_names_the_daemon_and_what_is_in_view(self):
+        folder, _ = self.project()
+        status = BOX.json("status")
+        self.assertEqual(status["pid"], BOX.daemon_pid())
+        text = str(status)
+        self.assertIn(str(BOX.hub), text)
+        self.assertIn(folder.name, text)
+        self.assertIn("LOOKUP", {name.upper() for name in status["messages"]})
+
+    def test_explicit_mount_on_a_folder(self):
+        folder, env = self.project()
+        target = BOX.root / "explicit dir"
+        target.mkdir()
+        name = os.path.basename(os.readlink(folder / ".venv"))
+        BOX.venvfs("mount", "-n", name, target)
+        out = harness.run([target / "bin" / "python", "-c", "import sys, thing; print(sys.prefix)"])
+        self.assertEqual(out.stdout.strip(), str(target))
+        BOX.venvfs("umount", target)
+        self.assertEqual(os.listdir(target), [])
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_a_real_venv_folder_is_left_alone(self):
+        folder = BOX.project("foreign", OLD)
+        (folder / ".venv").mkdir()
+        (folder / ".venv" / "mine").write_text("x")
+        done = BOX.venvfs("mount", folder, status=1)
+        self.assertIn(".venv", done.stderr)
+        self.assertEqual((folder / ".venv" / "mine").read_text(), "x")
+
+
+class ReadOnly(Case):
+    def test_attempts_to_write_get_erofs(self):
+        _, env = self.project()
+        site = next(env.glob("lib/python3*/site-packages"))
+        init = site / "thing" / "__init__.py"
+        attempts = {
+            "create": lambda: open(site / "new.py", "x"),
+            "write": lambda: open(init, "r+"),
+            "append": lambda: open(init, "a"),
+            "truncate": lambda: os.truncate(init, 0),
+            "unlink": lambda: os.unlink(init),
+            "rename": lambda: os.rename(init, site / "thing" / "other.py"),
+            "mkdir": lambda: os.mkdir(site / "folder"),
+            "rmdir": lambda: os.rmdir(site / "thing"),
+            "symlink": lambda: os.symlink("x", site / "link"),
+            "link": lambda: os.link(init, site / "hard.py"),
+            "chmod": lambda: os.chmod(init, 0o600),
+            "utime": lambda: os.utime(init, (1, 1)),
+            "hub": lambda: open(BOX.hub / "file", "x"),
+        }
+        wrong = {}
+        for name, attempt in attempts.items():
+            try:
+                attempt()
+                wrong[name] = "succeeded"
+            except OSError as error:
+                if error.errno != errno.EROFS:
+                    wrong[name] = errno.errorcode[error.errno]
+        self.assertEqual(wrong, {})
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_pip_install_fails_with_a_message_and_changes_nothing(self):
+        _, env = self.project()
+        before = harness.tree_digest(env)
+        harness.run([env / "bin" / "python", "-m", "pip", "uninstall", "-y", "thing"],
+                    env=BOX.env, status=None)
+        self.assertEqual(harness.tree_digest(env), before)
+
+    def test_directories_list_the_same_from_any_offset(self):
+        _, env = self.project()
+        for folder, names in ((folder, folders + files) for folder, folders, files in os.walk(env)):
+            self.assertEqual(len(names), len(set(names)), folder)
+            self.assertEqual(sorted(names), sorted(os.listdir(folder)))
+            for name in names:
+                os.lstat(os.path.join(folder, name))
+
+    def test_modes_and_owner(self):
+        _, env = self.project()
+        for path, wanted in (("", 0o755), ("bin/activate", 0o644), ("bin/pip", 0o755)):
+            facts = os.lstat(env.resolve() / path)
+            self.assertEqual(stat.S_IMODE(facts.st_mode), wanted, path)
+            self.assertEqual(facts.st_uid, os.getuid())
+
+
+class LifeAndDeath(Case):
+    def test_umount_ends_the_view_and_mount_brings_it_back(self):
+        folder, env = self.project()
+        BOX.venvfs("umount", folder)
+        self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_umount_all_leaves_no_mount(self):
+        folder, env = self.project()
+        BOX.venvfs("umount", "--all")
+        self.assertEqual(BOX.mounts(), [])
+        self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_kill_is_healed_by_the_next_command(self):
+        folder, env = self.project()
+        for _ in range(3):
+            os.kill(BOX.daemon_pid(), signal.SIGKILL)
+            self.mount(folder)
+            self.assertEqual(self.version(env), "1.0")
+        self.assertEqual(len(BOX.mounts()), len(set(BOX.mounts())))
+
+    def test_terminated_daemon_unmounts(self):
+        folder, env = self.project()
+        pid = BOX.daemon_pid()
+        os.kill(pid, signal.SIGTERM)
+        self.assertTrue(harness.wait_until(lambda: not BOX.mounts(), 5), BOX.mounts())
+        self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_stub_starts_the_daemon(self):
+        """After a reboot there is no mount: .venv/bin/python starts the daemon and goes on."""
+        folder, env = self.project()
+        BOX.venvfs("umount", "--all")
+        path = f"{harness.PROGRAM.parent}:{BOX.env['PATH']}"
+        done = harness.run([env / "bin" / "python", "-c", "import thing; print(thing.version)"],
+                           env={**BOX.env, "PATH": path}, timeout=60)
+        self.assertEqual(done.stdout.strip(), "1.0")
+
+    def test_sourcing_the_stubs_activate_works(self):
+        folder, env = self.project()
+        BOX.venvfs("umount", "--all")
+        path = f"{harness.PROGRAM.parent}:{BOX.env['PATH']}"
+        script = f". {env}/bin/activate; python -c 'import thing; print(thing.version)'"
+        done = harness.run(["sh", "-c", script], env={**BOX.env, "PATH": path}, timeout=60)
+        self.assertEqual(done.stdout.strip(), "1.0")
+
+    def test_eight_commands_start_one_daemon(self):
+        folder, env = self.project()
+        BOX.venvfs("umount", "--all")
+        pid = BOX.daemon_pid()
+        if pid:
+            os.kill(pid, signal.SIGTERM)
+            harness.wait_until(lambda: not BOX.processes(), 5)
+        running = [subprocess.Popen([str(harness.PROGRAM), "mount", str(folder)], env=BOX.env,
+                                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True) for _ in range(8)]
+        for process in running:
+            out, said = process.communicate(timeout=60)
+            self.assertEqual((process.returncode, out.strip()), (0, str(env)), said)
+        self.assertEqual(len(BOX.processes()), 1, BOX.processes())
+
+
+class Switch(Case):
+    def test_a_running_interpreter_sees_the_new_version(self):
+        folder, env = self.project()
+        program = """if True:
+            import importlib, sys
+            import thing, thing.only_1
+            print(thing.version, flush=True)
+            sys.stdin.readline()
+            for name in [n for n in sys.modules if n.startswith("thing")]:
+                del sys.modules[name]
+            importlib.invalidate_caches()
+            import thing
+            print(thing.version, flush=True)
+            import thing.only_2
+            try:
+                import thing.only_1
+            except ImportError:
+                print("only_1 is gone", flush=True)"""
+        process = subprocess.Popen([str(env / "bin" / "python"), "-c", program], env=BOX.env,
+                                   text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(process.stdout.readline(), "1.0\n")
+        (folder / "requirements.txt").write_text(NEW)
+        self.mount(folder)
+        out, _ = process.communicate("\n", timeout=30)
+        self.assertEqual(out, "2.0\nonly_1 is gone\n")
+
+    def test_locked_refuses_a_changed_lock(self):
+        folder, env = self.project()
+        (folder / "requirements.txt").write_text(NEW)
+        BOX.venvfs("mount", "--locked", folder, status=1)
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_working_directory_survives_a_switch(self):
+        folder, env = self.project()
+        site = next(env.glob("lib/python3*/site-packages"))
+        process = subprocess.Popen(["sh", "-c", "read x; pwd -P; ls >/dev/null"], cwd=site, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE)
+        (folder / "requirements.txt").write_text(NEW)
+        self.mount(folder)
+        out, said = process.communicate("\n", timeout=30)
+        self.assertEqual((process.returncode, out.strip()), (0, str(site.resolve())), said)
+
+    def test_open_file_keeps_its_bytes(self):
+        folder, env = self.project()
+        site = next(env.glob("lib/python3*/site-packages"))
+        with open(site / "thing" / "only_1.py"), open(site / "thing" / "__init__.py") as file:
+            (folder / "requirements.txt").write_text(NEW)
+            self.mount(folder)
+            self.assertEqual(file.read(), "version = '1.0'\n")
+        self.assertEqual((site / "thing" / "__init__.py").read_text(), "version = '2.0'\n")
+
+
+class Fast(Case):
+    def test_a_mount_of_a_known_project_takes_milliseconds(self):
+        folder, _ = self.project()
+        times = []
+        for _ in range(5):
+            start = time.monotonic()
+            BOX.venvfs("mount", folder)
+            times.append(time.monotonic() - start)
+        print(f"mount of a known project: {min(times) * 1000:.0f} ms")
+        self.assertLess(min(times), 0.5)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -57,8 +57,4 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
                 struct lock_result *ret, struct verror *err);
 void lock_result_release(struct lock_result *result);
 
-/* The folder with venvfs's Python helpers (installed, or the source tree's when run from build/).
- */
-const char *helper_dir(void);
-
 #endif

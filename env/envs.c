@@ -1,0 +1,402 @@
+/* DESIGN
+ *
+ * An environment exists once ENVS/NAME/current does. Until then its folder is only somebody's
+ * preparation, invisible to env_open() and env_list(); what a killed creator left is taken over by
+ * the next creator of the name.
+ *
+ * INVARIANTS
+ *   1. Only the holder of ENVS/NAME/lock writes in the folder. Removing renames the folder away
+ *      under the lock, so whoever waited for it finds the name gone (lock_file() compares inodes).
+ *   2. A slot number is given once: ENVS/.slots moves on before a folder can hold the number. Both
+ *      are symlinks whose target is the number: replaced by rename, they need no fsync of their
+ *      own, the fsync of their folders by the first commit makes them durable together.
+ *   3. A manifest is complete and fsynced before `current` names it.
+ *   4. A commit costs two fsyncs: manifest, folder. The first commit adds one of ENVS.
+ */
+#include "env/envs.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <time.h>
+
+#include "base/io.h"
+#include "base/lock.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/strbuf.h"
+#include "env/env_names.h"
+#include "env/manifest_check.h"
+
+enum {
+    MAX_SLOT = (1 << 23) - 1, /* nodeids have 23 bits for it */
+    MAX_MANIFEST = 256 * 1024 * 1024,
+};
+
+/* Frees the name first, in one step, then the files. The caller holds the lock. */
+static int remove_folder(const struct env *env, bool durable, struct verror *err)
+{
+    _cleanup_free_ char *envs = path_dirname(env->dir);
+    _cleanup_free_ char *gone =
+        xasprintf("%s/.removed-%s-%u-%ld", envs, env->name, env->slot, (long)getpid());
+    int r = io_rename(env->dir, gone);
+    if (r == 0 && durable)
+        r = io_fsync_dir(envs);
+    if (r < 0)
+        return verror_errno(err, r, "removing %s", env->dir);
+    r = path_remove_tree(gone);
+    if (r < 0)
+        return verror_errno(err, r, "%s is removed, but its files in %s remain", env->name, gone);
+    return 0;
+}
+
+void env_free(struct env *env)
+{
+    if (!env)
+        return;
+    if (env->lock >= 0 && !env->manifest) /* created, never committed: leave nothing behind */
+        (void)remove_folder(env, false, NULL);
+    if (env->lock >= 0)
+        close(env->lock);
+    manifest_free(env->manifest);
+    free(env->name);
+    free(env->dir);
+    free(env);
+}
+
+static struct env *env_new(const struct home *home, const char *name)
+{
+    struct env *env = xcalloc(1, sizeof(*env));
+    env->name = xstrdup(name);
+    env->dir = path_join(home->envs, name);
+    env->lock = -1;
+    return env;
+}
+
+/* For a half-opened env: never removes anything. */
+static void env_abandon(struct env *env)
+{
+    if (env->lock >= 0)
+        close(env->lock);
+    env->lock = -1;
+    env_free(env);
+}
+
+/* ---- numbers kept as a symlink's target ---- */
+
+/* The number a symlink's target starts with, `suffix` behind it. 0 or a negative errno. */
+static int read_number(const char *path, const char *suffix, long max, unsigned *ret)
+{
+    char target[64];
+    ssize_t n = readlink(path, target, sizeof(target) - 1);
+    if (n < 0)
+        return -errno;
+    target[n] = '\0';
+    char *end;
+    errno = 0;
+    long v = target[0] >= '1' && target[0] <= '9' ? strtol(target, &end, 10) : 0;
+    if (v < 1 || v > max || errno || strcmp(end, suffix) != 0)
+        return -EBADMSG;
+    *ret = (unsigned)v;
+    return 0;
+}
+
+/* Makes or replaces the symlink; the caller holds the lock under which it changes. */
+static int write_number(const char *path, unsigned number, const char *suffix)
+{
+    char target[64];
+    (void)snprintf(target, sizeof(target), "%u%s", number, suffix);
+    _cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
+    int r = io_symlinkat(target, AT_FDCWD, tmp);
+    if (r == -EEXIST) { /* left by a killed process */
+        (void)io_unlink(tmp);
+        r = io_symlinkat(target, AT_FDCWD, tmp);
+    }
+    if (r == 0)
+        r = io_rename(tmp, path);
+    return r;
+}
+
+static int next_slot(const struct home *home, unsigned *ret, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(home->envs, ".slots");
+    _cleanup_free_ char *lock_path = path_join(home->envs, ".slots.lock");
+    _cleanup_close_ int lock = lock_file(lock_path, LOCK_EXCLUSIVE, true);
+    if (lock < 0)
+        return verror_errno(err, lock, "%s", lock_path);
+    unsigned last = 0;
+    int r = read_number(path, "", MAX_SLOT, &last);
+    if (r < 0 && r != -ENOENT)
+        return verror_errno(err, r, "reading the counter %s", path);
+    if (last >= MAX_SLOT)
+        return verror_set(err, ENOSPC, "all %d slots of environments were used", MAX_SLOT);
+    r = write_number(path, last + 1, "");
+    if (r < 0)
+        return verror_errno(err, r, "writing the counter %s", path);
+    *ret = last + 1;
+    return 0;
+}
+
+/* ---- the lock ---- */
+
+static void record_holder(int fd)
+{
+    char pid[32];
+    int n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+    /* Only for messages: a failure does no harm. */
+    if (ftruncate(fd, 0) == 0)
+        (void)io_pwrite_all(fd, pid, (size_t)n, 0);
+}
+
+static int held_elsewhere(const char *path, const char *name, struct verror *err)
+{
+    _cleanup_strbuf_ struct strbuf pid = STRBUF_INIT;
+    long holder = io_read_file(path, &pid, 64) == 0 ? strtol(pid.buf, NULL, 10) : 0;
+    if (holder > 0)
+        return verror_set(err, EAGAIN, "environment %s is being changed by process %ld", name,
+                          holder);
+    return verror_set(err, EAGAIN, "environment %s is being changed by another process", name);
+}
+
+static int take_lock(struct env *env, bool wait, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(env->dir, "lock");
+    int fd = lock_file(path, LOCK_EXCLUSIVE, wait);
+    if (fd == -EAGAIN)
+        return held_elsewhere(path, env->name, err);
+    if (fd < 0)
+        return verror_errno(err, fd, "%s", path);
+    record_holder(fd);
+    env->lock = fd;
+    return 0;
+}
+
+/* ---- opening ---- */
+
+static int read_current(const struct env *env, struct manifest **ret, struct verror *err)
+{
+    _cleanup_free_ char *current = path_join(env->dir, "current");
+    unsigned generation = 0;
+    int r = read_number(current, ".json", MANIFEST_MAX_GENERATION, &generation);
+    if (r == -ENOENT)
+        return verror_errno(err, r, "%s", current);
+    if (r < 0)
+        return verror_set(err, EBADMSG, "%s is no link to a generation's manifest", current);
+    _cleanup_free_ char *path = xasprintf("%s/%u.json", env->dir, generation);
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    r = io_read_file(path, &text, MAX_MANIFEST);
+    if (r == -ENOENT) /* not the caller's "no such environment" */
+        return verror_set(err, EBADMSG, "%s is missing, and %s names it", path, current);
+    if (r < 0)
+        return verror_errno(err, r, "reading %s", path);
+    r = manifest_from_json(text.buf, text.len, ret, err);
+    if (r < 0)
+        return verror_prefix(err, "%s", path);
+    if ((*ret)->generation != generation) {
+        manifest_free(*ret);
+        *ret = NULL;
+        return verror_set(err, EBADMSG, "%s describes another generation", path);
+    }
+    return 0;
+}
+
+static int read_slot(struct env *env, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(env->dir, "slot");
+    unsigned slot = 0;
+    int r = read_number(path, "", MAX_SLOT, &slot);
+    if (r < 0)
+        return verror_errno(err, r == -ENOENT ? -EBADMSG : r, "reading the slot number %s", path);
+    env->slot = slot;
+    return 0;
+}
+
+int env_open(const struct home *home, const char *name, bool lock, bool wait, struct env **ret,
+             struct verror *err)
+{
+    if (!env_name_ok(name))
+        return env_unknown(home, name, err);
+    struct env *env = env_new(home, name);
+    int r = lock ? take_lock(env, wait, err) : 0;
+    if (r == 0)
+        r = read_current(env, &env->manifest, err);
+    if (r == -ENOENT || r == -ENOTDIR)
+        r = env_unknown(home, name, err);
+    if (r == 0)
+        r = read_slot(env, err);
+    if (r < 0) {
+        env_abandon(env);
+        return r;
+    }
+    *ret = env;
+    return 0;
+}
+
+/* ---- making ---- */
+
+/* The folder, locked. It may be that of a creator who gave up meanwhile: then again. */
+static int claim_folder(struct env *env, struct verror *err)
+{
+    for (;;) {
+        int r = io_mkdirat(AT_FDCWD, env->dir, 0700);
+        if (r < 0 && r != -EEXIST)
+            return verror_errno(err, r, "making %s", env->dir);
+        r = take_lock(env, true, err);
+        if (r != -ENOENT)
+            return r;
+    }
+}
+
+int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err)
+{
+    if (!env_name_ok(name))
+        return verror_set(err, EINVAL,
+                          "\"%.120s\" is no name for an environment (1 to 100 bytes, no slash, not "
+                          "starting with '.' or '-')",
+                          name);
+    struct env *env = env_new(home, name);
+    _cleanup_free_ char *current = path_join(env->dir, "current");
+    _cleanup_free_ char *slot_path = path_join(env->dir, "slot");
+    unsigned slot = 0;
+    int r = 0;
+    if (path_exists(current))
+        r = -EEXIST;
+    else if ((r = next_slot(home, &slot, err)) == 0 && (r = claim_folder(env, err)) == 0 &&
+             path_exists(current)) /* by whom we waited for */
+        r = -EEXIST;
+    if (r == -EEXIST)
+        verror_set(err, EEXIST, "environment %s exists already", name);
+    if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
+        verror_errno(err, r, "writing %s", slot_path);
+    if (r < 0) {
+        env_abandon(env);
+        return r;
+    }
+    env->slot = slot;
+    *ret = env;
+    return 0;
+}
+
+/* ---- committing ---- */
+
+static int64_t now_ns(void)
+{
+    struct timespec ts;
+    clock_gettime(CLOCK_REALTIME, &ts);
+    return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
+}
+
+/* Times only grow, by a microsecond at least: importers compare them as floating point seconds. */
+static void set_times(struct manifest *m, struct manifest *before)
+{
+    m->generation = before ? before->generation + 1 : 1;
+    m->time_ns = now_ns();
+    if (before && m->time_ns < before->time_ns + 1000)
+        m->time_ns = before->time_ns + 1000;
+    for (size_t i = 0; i < m->n_packages; i++) {
+        struct manifest_package *p = &m->packages[i];
+        const struct manifest_package *old = before ? manifest_find(before, p->normalised) : NULL;
+        bool same = old && sha256_equal(&old->image.id, &p->image.id);
+        p->entered_ns = same ? old->entered_ns : m->time_ns;
+    }
+}
+
+static int write_manifest(const struct env *env, const struct manifest *m, struct verror *err)
+{
+    _cleanup_free_ char *path = xasprintf("%s/%u.json", env->dir, m->generation);
+    _cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
+    int r = manifest_check(m, err);
+    if (r < 0)
+        return verror_prefix(err, "the new manifest of %s", env->name);
+    _cleanup_free_ char *text = manifest_to_json(m);
+    if (!text)
+        return verror_set(err, EILSEQ,
+                          "environment %s: its address, prompt, project or interpreter has a name "
+                          "that is not UTF-8",
+                          env->name);
+    _cleanup_close_ int fd = io_open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    r = fd < 0 ? fd : io_write_all(fd, text, strlen(text));
+    if (r == 0)
+        r = io_fsync(fd);
+    if (r == 0)
+        r = io_rename(tmp, path);
+    if (r < 0) {
+        (void)unlink(tmp);
+        return verror_errno(err, r, "writing %s", path);
+    }
+    return 0;
+}
+
+static int swap_current(const struct env *env, const struct manifest *m, struct verror *err)
+{
+    _cleanup_free_ char *current = path_join(env->dir, "current");
+    int r = write_number(current, m->generation, ".json");
+    if (r < 0)
+        return verror_errno(err, r, "writing %s", current);
+    return 0;
+}
+
+/* The folder's names, and for the first generation the folder's own name and the slot counter. */
+static int make_durable(const struct env *env, const struct manifest *m, struct verror *err)
+{
+    _cleanup_free_ char *envs = path_dirname(env->dir);
+    int r = io_fsync_dir(env->dir);
+    if (r == 0 && m->generation == 1)
+        r = io_fsync_dir(envs);
+    if (r < 0)
+        return verror_errno(err, r, "making %s durable", env->dir);
+    return 0;
+}
+
+int env_commit(struct env *env, struct manifest *m, struct verror *err)
+{
+    assert(env->lock >= 0 && m != env->manifest);
+    set_times(m, env->manifest);
+    int r = write_manifest(env, m, err);
+    if (r == 0)
+        r = swap_current(env, m, err);
+    if (r < 0) {
+        manifest_free(m);
+        return r;
+    }
+    /* From here on the generation is the current one for everybody, durable or not. */
+    manifest_free(env->manifest);
+    env->manifest = m;
+    return make_durable(env, m, err);
+}
+
+/* ---- removing ---- */
+
+int env_remove(struct env *env, struct verror *err)
+{
+    assert(env->lock >= 0);
+    int r = remove_folder(env, true, err);
+    if (!path_exists(env->dir)) { /* the name may be another's from now on: hands off */
+        close(env->lock);
+        env->lock = -1;
+    }
+    return r;
+}
+
+void manifest_set_interp(struct manifest *m, const struct interp *interp)
+{
+    const struct {
+        char **field;
+        const char *value;
+    } strings[] = {
+        {&m->executable, interp->executable},
+        {&m->base_executable, interp->base_executable},
+        {&m->home, interp->home},
+        {&m->version, interp->version},
+        {&m->python_dir, interp->target.python_dir},
+        {&m->platlibdir, interp->platlibdir},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++) {
+        free(*strings[i].field);
+        *strings[i].field = xstrdup(strings[i].value);
+    }
+    m->is_64bit = interp->is_64bit;
+}

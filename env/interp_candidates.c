@@ -1,0 +1,172 @@
+#include "env/interp_candidates.h"
+
+#include <ctype.h>
+#include <dirent.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "env/interp_facts.h"
+#include "env/pyenv.h"
+
+enum { OLDEST_MINOR = 6, NEWEST_MINOR = 30 }; /* of "python3.N" looked for by name */
+
+static bool is_program(const char *path)
+{
+    struct stat st;
+    return access(path, X_OK) == 0 && stat(path, &st) == 0 && S_ISREG(st.st_mode);
+}
+
+/* "python3.11" -> 3.11; a bare "python3" says too little to be a hint. */
+static struct pyversion version_in_name(const char *path)
+{
+    struct pyversion v = {.n = 0};
+    const char *name = path_basename(path);
+    if (strncmp(name, "python", 6) == 0 && pyversion_parse(name + 6, &v) && v.n < 2)
+        v.n = 0;
+    return v;
+}
+
+static void add(struct candidates *c, const struct home *home, const char *path,
+                const struct pyversion *hint, bool on_path)
+{
+    char real[PATH_MAX];
+    if (!is_program(path) || !realpath(path, real))
+        return;
+    for (size_t i = 0; i < c->n; i++)
+        if (strcmp(c->list[i].real, real) == 0)
+            return;
+    struct candidate one = {.on_path = on_path};
+    one.hint = hint && hint->n ? *hint : version_in_name(real);
+    if (!one.hint.n) {
+        _cleanup_free_ char *known = interp_facts_version(home, real);
+        (void)pyversion_parse(known ? known : "", &one.hint);
+    }
+    one.path = path_absolute(path);
+    one.real = xstrdup(real);
+    if (!one.path)
+        one.path = xstrdup(real);
+    c->list = xgrow(c->list, &c->alloc, c->n + 1, sizeof(*c->list));
+    c->list[c->n++] = one;
+}
+
+static void add_program(struct candidates *c, const struct home *home, const char *start,
+                        const char *dir, const char *name, bool on_path)
+{
+    _cleanup_free_ char *path = path_join(dir, name);
+    if (!is_program(path))
+        return;
+    if (!pyenv_is_shim(path)) {
+        add(c, home, path, NULL, on_path);
+        return;
+    }
+    char *behind = NULL;
+    if (pyenv_which(name, start, &behind, NULL) == 0)
+        add(c, home, behind, NULL, on_path);
+    free(behind);
+}
+
+static void add_folder(struct candidates *c, const struct home *home, const char *start,
+                       const char *dir, bool on_path)
+{
+    add_program(c, home, start, dir, "python3", on_path);
+    add_program(c, home, start, dir, "python", on_path);
+    for (int minor = NEWEST_MINOR; minor >= OLDEST_MINOR; minor--) {
+        char name[32];
+        (void)snprintf(name, sizeof(name), "python3.%d", minor);
+        add_program(c, home, start, dir, name, on_path);
+    }
+}
+
+static void add_path(struct candidates *c, const struct home *home, const char *start)
+{
+    const char *path = getenv("PATH");
+    while (path && *path) {
+        size_t n = strcspn(path, ":");
+        _cleanup_free_ char *dir = xstrndup(path, n);
+        if (n)
+            add_folder(c, home, start, dir, true);
+        path += n;
+        path += *path == ':';
+    }
+}
+
+/* Each folder in `parent` holds an installation; its name, behind `prefix`, starts with the
+ * version. Others ("miniconda3-24.1") are there, their version unknown. */
+static void add_installations(struct candidates *c, const struct home *home, const char *parent,
+                              const char *prefix)
+{
+    DIR *dir = opendir(parent);
+    size_t n = strlen(prefix);
+    for (struct dirent *de; dir && (de = readdir(dir));) {
+        if (de->d_name[0] == '.' || strncmp(de->d_name, prefix, n) != 0)
+            continue;
+        struct pyversion hint = {.n = 0};
+        (void)pyversion_parse(de->d_name + n, &hint);
+        if (hint.n < 2)
+            hint.n = 0;
+        _cleanup_free_ char *python = xasprintf("%s/%s/bin/python3", parent, de->d_name);
+        add(c, home, python, &hint, false);
+    }
+    if (dir)
+        closedir(dir);
+}
+
+static void add_pyenv(struct candidates *c, const struct home *home)
+{
+    _cleanup_free_ char *root = pyenv_root();
+    _cleanup_free_ char *versions = root ? path_join(root, "versions") : NULL;
+    if (versions)
+        add_installations(c, home, versions, "");
+}
+
+static void add_uv(struct candidates *c, const struct home *home)
+{
+    const char *set = getenv("UV_PYTHON_INSTALL_DIR"), *data = getenv("XDG_DATA_HOME");
+    const char *user = getenv("HOME");
+    _cleanup_free_ char *dir = NULL;
+    if (set && *set)
+        dir = xstrdup(set);
+    else if (data && data[0] == '/')
+        dir = path_join(data, "uv/python");
+    else if (user && user[0] == '/')
+        dir = path_join(user, ".local/share/uv/python");
+    if (dir)
+        add_installations(c, home, dir, "cpython-");
+}
+
+static int newest_first(const void *va, const void *vb)
+{
+    const struct candidate *a = va, *b = vb;
+    int c = pyversion_cmp(&b->hint, &a->hint);
+    return c ? c : strcmp(a->path, b->path);
+}
+
+void candidates_collect(const struct home *home, const char *start, struct candidates *ret)
+{
+    struct candidates c = {0};
+    add_path(&c, home, start);
+    size_t on_path = c.n;
+    add_pyenv(&c, home);
+    add_uv(&c, home);
+    add_folder(&c, home, start, "/usr/local/bin", false);
+    add_folder(&c, home, start, "/usr/bin", false);
+    if (c.n > on_path)
+        qsort(c.list + on_path, c.n - on_path, sizeof(*c.list), newest_first);
+    *ret = c;
+}
+
+void candidates_release(struct candidates *c)
+{
+    for (size_t i = 0; i < c->n; i++) {
+        free(c->list[i].path);
+        free(c->list[i].real);
+    }
+    free(c->list);
+    *c = (struct candidates){0};
+}

@@ -1,0 +1,403 @@
+/* DESIGN. One object per manifest, one line per package, so that `diff` and people can read it. Two
+ * things keep it small: an image's identity is written as RECORD writes digests (base64), and
+ * `entered_ns` stands once at the top for the packages that have the earliest time, which is nearly
+ * all of them. What is derived (the normalised name) is not stored. */
+#include "env/manifest.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/strbuf.h"
+#include "env/manifest_check.h"
+#include "wheel/wheel.h"
+
+enum { FORMAT = 1 };
+
+struct manifest *manifest_new(void)
+{
+    return xcalloc(1, sizeof(struct manifest));
+}
+
+static char *dup_or_null(const char *s)
+{
+    return s ? xstrdup(s) : NULL;
+}
+
+static struct manifest_package package_copy(const struct manifest_package *p)
+{
+    struct manifest_package c = *p;
+    c.name = dup_or_null(p->name);
+    c.version = dup_or_null(p->version);
+    c.normalised = dup_or_null(p->normalised);
+    c.direct_url = p->direct_url ? json_deep_copy(p->direct_url) : NULL;
+    return c;
+}
+
+struct manifest *manifest_copy(const struct manifest *m)
+{
+    struct manifest *c = xmemdup(m, sizeof(*m));
+    char **const strings[] = {
+        &c->reason,  &c->address, &c->prompt,     &c->executable, &c->base_executable, &c->home,
+        &c->version, &c->project, &c->python_dir, &c->platlibdir, &c->target_key,
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(strings); i++)
+        *strings[i] = dup_or_null(*strings[i]);
+    c->settings = m->settings ? json_deep_copy(m->settings) : NULL;
+    c->packages = xcalloc(m->n_packages + 1, sizeof(*c->packages));
+    for (size_t i = 0; i < m->n_packages; i++)
+        c->packages[i] = package_copy(&m->packages[i]);
+    return c;
+}
+
+static void package_release(struct manifest_package *p)
+{
+    free(p->name);
+    free(p->version);
+    free(p->normalised);
+    json_decref(p->direct_url);
+}
+
+void manifest_free(struct manifest *m)
+{
+    if (!m)
+        return;
+    for (size_t i = 0; i < m->n_packages; i++)
+        package_release(&m->packages[i]);
+    free(m->packages);
+    free(m->reason);
+    free(m->address);
+    free(m->prompt);
+    free(m->executable);
+    free(m->base_executable);
+    free(m->home);
+    free(m->version);
+    free(m->python_dir);
+    free(m->platlibdir);
+    free(m->target_key);
+    free(m->project);
+    json_decref(m->settings);
+    free(m);
+}
+
+/* Index of the first package whose normalised name is not before `normalised`. */
+static size_t lower_bound(const struct manifest *m, const char *normalised)
+{
+    size_t lo = 0, hi = m->n_packages;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (strcmp(m->packages[mid].normalised, normalised) < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+struct manifest_package *manifest_find(struct manifest *m, const char *normalised)
+{
+    size_t i = lower_bound(m, normalised);
+    if (i < m->n_packages && strcmp(m->packages[i].normalised, normalised) == 0)
+        return &m->packages[i];
+    return NULL;
+}
+
+struct manifest_package *manifest_add(struct manifest *m, const char *name)
+{
+    _cleanup_free_ char *normalised = dist_name_normalise(name);
+    struct manifest_package *p = manifest_find(m, normalised);
+    if (p)
+        return p;
+    size_t i = lower_bound(m, normalised);
+    m->packages = xrealloc(m->packages, (m->n_packages + 1) * sizeof(*m->packages));
+    p = &m->packages[i];
+    memmove(p + 1, p, (m->n_packages - i) * sizeof(*p));
+    m->n_packages++;
+    *p = (struct manifest_package){.name = xstrdup(name), .normalised = steal_ptr(normalised)};
+    return p;
+}
+
+bool manifest_drop(struct manifest *m, const char *normalised)
+{
+    struct manifest_package *p = manifest_find(m, normalised);
+    if (!p)
+        return false;
+    package_release(p);
+    m->n_packages--;
+    memmove(p, p + 1, (size_t)(m->packages + m->n_packages - p) * sizeof(*p));
+    return true;
+}
+
+/* ---- writing ---- */
+
+/* Takes value over; false when it is NULL (a string that is not UTF-8). */
+static bool put(json_t *object, const char *key, json_t *value)
+{
+    return json_object_set_new(object, key, value) == 0;
+}
+
+static bool put_string(json_t *object, const char *key, const char *value)
+{
+    return !value || put(object, key, json_string(value));
+}
+
+static bool put_flag(json_t *object, const char *key, bool value)
+{
+    return !value || put(object, key, json_true());
+}
+
+/* The earliest time any package entered: what lines without a time of their own mean. */
+static int64_t earliest_entry(const struct manifest *m)
+{
+    int64_t t = m->n_packages ? m->packages[0].entered_ns : 0;
+    for (size_t i = 1; i < m->n_packages; i++)
+        if (m->packages[i].entered_ns < t)
+            t = m->packages[i].entered_ns;
+    return t;
+}
+
+static json_t *head_to_json(const struct manifest *m)
+{
+    json_t *o = json_object();
+    bool ok = put(o, "format", json_integer(FORMAT)) &&
+              put(o, "generation", json_integer(m->generation)) &&
+              put_string(o, "reason", m->reason) && put(o, "time_ns", json_integer(m->time_ns)) &&
+              put_string(o, "address", m->address) && put_string(o, "prompt", m->prompt) &&
+              put_flag(o, "system_site_packages", m->system_site_packages) &&
+              put_string(o, "executable", m->executable) &&
+              put_string(o, "base_executable", m->base_executable) &&
+              put_string(o, "home", m->home) && put_string(o, "version", m->version) &&
+              put_string(o, "python_dir", m->python_dir) &&
+              put_string(o, "platlibdir", m->platlibdir) &&
+              put(o, "is_64bit", json_boolean(m->is_64bit)) &&
+              put_string(o, "target_key", m->target_key) && put_string(o, "project", m->project) &&
+              (!m->settings || put(o, "settings", json_incref(m->settings))) &&
+              put(o, "entered_ns", json_integer(earliest_entry(m)));
+    if (!ok) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+static json_t *package_to_json(const struct manifest_package *p, int64_t entered_ns)
+{
+    char wheel[SHA256_HEX_SIZE], id[SHA256_BASE64_SIZE];
+    sha256_to_hex(&p->wheel, wheel);
+    sha256_to_base64(&p->image.id, id);
+    json_t *o = json_object();
+    bool ok = put_string(o, "name", p->name) && put_string(o, "version", p->version) &&
+              put(o, "image", json_integer(p->image.number)) && put_string(o, "id", id) &&
+              put_string(o, "wheel", wheel) && put_flag(o, "requested", p->requested) &&
+              put_flag(o, "seed", p->seed) &&
+              (p->entered_ns == entered_ns || put(o, "entered_ns", json_integer(p->entered_ns))) &&
+              (!p->direct_url || put(o, "direct_url", json_incref(p->direct_url)));
+    if (!ok) {
+        json_decref(o);
+        return NULL;
+    }
+    return o;
+}
+
+static int append(const char *buffer, size_t size, void *sb)
+{
+    strbuf_add(sb, buffer, size);
+    return 0;
+}
+
+/* Releases `value`; false when it is NULL. */
+static bool dump(struct strbuf *sb, json_t *value, size_t flags)
+{
+    if (!value)
+        return false;
+    int r = json_dump_callback(value, append, sb, flags);
+    json_decref(value);
+    return r == 0;
+}
+
+char *manifest_to_json(const struct manifest *m)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    if (!dump(&sb, head_to_json(m), JSON_INDENT(1)))
+        return NULL;
+    strbuf_truncate(&sb, sb.len - strlen("\n}"));
+    strbuf_addstr(&sb, ",\n \"packages\": [");
+    int64_t entered_ns = earliest_entry(m);
+    for (size_t i = 0; i < m->n_packages; i++) {
+        strbuf_addstr(&sb, i ? ",\n  " : "\n  ");
+        if (!dump(&sb, package_to_json(&m->packages[i], entered_ns), JSON_COMPACT))
+            return NULL;
+    }
+    strbuf_addstr(&sb, m->n_packages ? "\n ]\n}\n" : "]\n}\n");
+    return strbuf_detach(&sb, NULL);
+}
+
+/* ---- reading ---- */
+
+static int wrong(struct verror *err, const char *key, const char *what)
+{
+    return verror_set(err, EBADMSG, "\"%s\" %s", key, what);
+}
+
+static int get_string(const json_t *o, const char *key, char **ret, struct verror *err)
+{
+    const json_t *v = json_object_get(o, key);
+    if (!v)
+        return 0; /* manifest_check() knows which ones must be there */
+    if (!json_is_string(v))
+        return wrong(err, key, "is not a string");
+    *ret = xstrdup(json_string_value(v));
+    return 0;
+}
+
+static int get_integer(const json_t *o, const char *key, int64_t max, int64_t *ret,
+                       struct verror *err)
+{
+    const json_t *v = json_object_get(o, key);
+    if (!v)
+        return wrong(err, key, "is missing");
+    if (!json_is_integer(v))
+        return wrong(err, key, "is not an integer");
+    int64_t i = json_integer_value(v);
+    if (i < 0 || i > max)
+        return wrong(err, key, "is out of range");
+    *ret = i;
+    return 0;
+}
+
+static int get_flag(const json_t *o, const char *key, bool *ret, struct verror *err)
+{
+    const json_t *v = json_object_get(o, key);
+    if (v && !json_is_boolean(v))
+        return wrong(err, key, "is neither true nor false");
+    *ret = json_is_true(v);
+    return 0;
+}
+
+static int get_object(const json_t *o, const char *key, json_t **ret, struct verror *err)
+{
+    json_t *v = json_object_get(o, key);
+    if (v && !json_is_object(v))
+        return wrong(err, key, "is not an object");
+    *ret = json_incref(v);
+    return 0;
+}
+
+static int get_digests(const json_t *o, struct manifest_package *p, struct verror *err)
+{
+    const char *id = json_string_value(json_object_get(o, "id"));
+    const char *wheel = json_string_value(json_object_get(o, "wheel"));
+    if (!id || !sha256_from_base64(id, strlen(id), &p->image.id))
+        return wrong(err, "id", "is not a SHA-256 in base64");
+    if (!wheel || !sha256_from_hex(wheel, strlen(wheel), &p->wheel))
+        return wrong(err, "wheel", "is not a SHA-256");
+    return 0;
+}
+
+static int package_from_json(const json_t *o, int64_t entered_ns, struct manifest_package *p,
+                             struct verror *err)
+{
+    int64_t number = 0;
+    p->entered_ns = entered_ns;
+    int r;
+    if (!json_is_object(o))
+        return verror_set(err, EBADMSG, "it is not an object");
+    if ((r = get_string(o, "name", &p->name, err)) < 0 ||
+        (r = get_string(o, "version", &p->version, err)) < 0 ||
+        (r = get_integer(o, "image", MANIFEST_MAX_IMAGE, &number, err)) < 0 ||
+        (r = get_digests(o, p, err)) < 0 ||
+        (r = get_flag(o, "requested", &p->requested, err)) < 0 ||
+        (r = get_flag(o, "seed", &p->seed, err)) < 0 ||
+        (r = get_object(o, "direct_url", &p->direct_url, err)) < 0)
+        return r;
+    if (json_object_get(o, "entered_ns") &&
+        (r = get_integer(o, "entered_ns", INT64_MAX, &p->entered_ns, err)) < 0)
+        return r;
+    if (p->name)
+        p->normalised = dist_name_normalise(p->name);
+    p->image.number = (uint32_t)number;
+    return 0;
+}
+
+static int packages_from_json(const json_t *o, struct manifest *m, struct verror *err)
+{
+    const json_t *list = json_object_get(o, "packages");
+    int64_t entered_ns = 0;
+    int r = get_integer(o, "entered_ns", INT64_MAX, &entered_ns, err);
+    if (r < 0)
+        return r;
+    if (!json_is_array(list) || json_array_size(list) > MANIFEST_MAX_PACKAGES)
+        return wrong(err, "packages", "is not a list of a sane length");
+    m->packages = xcalloc(json_array_size(list) + 1, sizeof(*m->packages));
+    for (size_t i = 0; i < json_array_size(list); i++) {
+        m->n_packages = i + 1; /* so that manifest_free() sees a half-read one */
+        r = package_from_json(json_array_get(list, i), entered_ns, &m->packages[i], err);
+        if (r < 0)
+            return verror_prefix(err, "package %zu", i + 1);
+    }
+    return 0;
+}
+
+static int head_from_json(const json_t *o, struct manifest *m, struct verror *err)
+{
+    int64_t generation = 0;
+    int r;
+    if ((r = get_integer(o, "generation", MANIFEST_MAX_GENERATION, &generation, err)) < 0 ||
+        (r = get_integer(o, "time_ns", INT64_MAX, &m->time_ns, err)) < 0 ||
+        (r = get_flag(o, "system_site_packages", &m->system_site_packages, err)) < 0 ||
+        (r = get_flag(o, "is_64bit", &m->is_64bit, err)) < 0 ||
+        (r = get_object(o, "settings", &m->settings, err)) < 0)
+        return r;
+    m->generation = (unsigned)generation;
+    const struct {
+        const char *key;
+        char **ret;
+    } strings[] = {
+        {"reason", &m->reason},
+        {"address", &m->address},
+        {"prompt", &m->prompt},
+        {"executable", &m->executable},
+        {"home", &m->home},
+        {"base_executable", &m->base_executable},
+        {"version", &m->version},
+        {"python_dir", &m->python_dir},
+        {"platlibdir", &m->platlibdir},
+        {"target_key", &m->target_key},
+        {"project", &m->project},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(strings) && r == 0; i++)
+        r = get_string(o, strings[i].key, strings[i].ret, err);
+    return r;
+}
+
+int manifest_from_json(const char *text, size_t len, struct manifest **ret, struct verror *err)
+{
+    json_error_t at;
+    json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
+    if (!o)
+        return verror_set(err, EBADMSG, "not JSON at line %d: %s", at.line, at.text);
+    struct manifest *m = manifest_new();
+    int64_t format = 0;
+    int r = 0;
+    if (!json_is_object(o))
+        r = verror_set(err, EBADMSG, "not a JSON object");
+    if (r == 0)
+        r = get_integer(o, "format", INT64_MAX, &format, err);
+    if (r == 0 && format != FORMAT)
+        r = verror_set(err, EBADMSG, "format %lld, and this venvfs reads format %d",
+                       (long long)format, FORMAT);
+    if (r == 0)
+        r = head_from_json(o, m, err);
+    if (r == 0)
+        r = packages_from_json(o, m, err);
+    if (r == 0)
+        r = manifest_check(m, err);
+    json_decref(o);
+    if (r < 0) {
+        manifest_free(m);
+        return r;
+    }
+    *ret = m;
+    return 0;
+}

@@ -1,0 +1,392 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "env/envs.h"
+
+struct fixture {
+    char dir[64];
+    struct home home;
+};
+
+static int setup(void **state)
+{
+    struct fixture *f = xcalloc(1, sizeof(*f));
+    (void)snprintf(f->dir, sizeof(f->dir), "/tmp/venvfs-test-envs-XXXXXX");
+    assert_non_null(mkdtemp(f->dir));
+    f->home.envs = path_join(f->dir, "envs");
+    assert_int_equal(mkdir(f->home.envs, 0700), 0);
+    *state = f;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(path_remove_tree(f->dir), 0);
+    home_release(&f->home);
+    free(f);
+    return 0;
+}
+
+static struct manifest *sample(void)
+{
+    struct manifest *m = manifest_new();
+    m->reason = xstrdup("create");
+    m->address = xstrdup("/home/u/.venv");
+    m->executable = xstrdup("/usr/bin/python3");
+    m->base_executable = xstrdup("/usr/bin/python3.11");
+    m->home = xstrdup("/usr/bin");
+    m->version = xstrdup("3.11.2");
+    m->python_dir = xstrdup("python3.11");
+    m->platlibdir = xstrdup("lib");
+    m->target_key = xstrdup("cp311");
+    return m;
+}
+
+static void add(struct manifest *m, const char *name, uint32_t image)
+{
+    struct manifest_package *p = manifest_add(m, name);
+    free(p->version);
+    p->version = xstrdup("1");
+    p->image.number = image;
+    sha256_of(&image, sizeof(image), &p->image.id);
+}
+
+static struct env *create(const struct fixture *f, const char *name)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    struct env *env = NULL;
+    if (env_create(&f->home, name, &env, &err) < 0)
+        fail_msg("%s", verror_message(&err));
+    return env;
+}
+
+static void commit(struct env *env, struct manifest *m)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    if (env_commit(env, m, &err) < 0)
+        fail_msg("%s", verror_message(&err));
+}
+
+static size_t count(const struct fixture *f)
+{
+    char **names = NULL;
+    size_t n = 0;
+    assert_int_equal(env_list(&f->home, &names, &n, NULL), 0);
+    env_list_free(names, n);
+    return n;
+}
+
+static void nothing_is_visible_before_the_first_commit(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web"), *other = NULL;
+    assert_null(env->manifest);
+    assert_true(env->slot >= 1);
+    assert_int_equal(count(f), 0);
+    assert_int_equal(env_open(&f->home, "web", false, false, &other, NULL), -ENOENT);
+    commit(env, sample());
+    assert_int_equal(count(f), 1);
+    assert_int_equal(env_open(&f->home, "web", false, false, &other, NULL), 0);
+    assert_int_equal(other->manifest->generation, 1);
+    assert_int_equal(other->slot, env->slot);
+    env_free(other);
+    assert_int_equal(env_create(&f->home, "web", &other, NULL), -EEXIST);
+    env_free(env);
+}
+
+static void giving_up_leaves_nothing(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    unsigned slot = env->slot;
+    _cleanup_free_ char *dir = xstrdup(env->dir);
+    env_free(env);
+    assert_false(path_exists(dir));
+    env = create(f, "web");
+    assert_true(env->slot > slot);
+    env_free(env);
+}
+
+static void what_a_killed_creator_left_is_taken_over(void **state)
+{
+    const struct fixture *f = *state;
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct env *env = NULL;
+        (void)env_create(&f->home, "web", &env, NULL);
+        _exit(env ? 0 : 1); /* no env_free() */
+    }
+    int status = 0;
+    waitpid(pid, &status, 0);
+    assert_int_equal(status, 0);
+    assert_int_equal(count(f), 0);
+    struct env *env = create(f, "web");
+    assert_int_equal(env->slot, 2);
+    commit(env, sample());
+    env_free(env);
+}
+
+static void times_grow_and_known_images_keep_theirs(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    struct manifest *m = sample();
+    add(m, "a", 1);
+    add(m, "b", 2);
+    commit(env, m);
+    int64_t first = env->manifest->time_ns;
+    assert_int_equal(env->manifest->packages[0].entered_ns, first);
+
+    env->manifest->time_ns += 3600LL * 1000000000; /* as if the clock was set back since */
+    int64_t ahead = env->manifest->time_ns;
+    m = manifest_copy(env->manifest);
+    m->packages[0].entered_ns = 5; /* not the caller's to decide */
+    add(m, "b", 3);
+    add(m, "c", 4);
+    commit(env, m);
+    assert_int_equal(env->manifest->generation, 2);
+    assert_int_equal(env->manifest->time_ns, ahead + 1000);
+    assert_int_equal(env->manifest->packages[0].entered_ns, first);
+    assert_int_equal(env->manifest->packages[1].entered_ns, ahead + 1000);
+    assert_int_equal(env->manifest->packages[2].entered_ns, ahead + 1000);
+    env_free(env);
+}
+
+static void a_held_environment_names_its_holder(void **state)
+{
+    const struct fixture *f = *state;
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    struct env *env = create(f, "web"), *other = NULL;
+    commit(env, sample());
+    assert_int_equal(env_open(&f->home, "web", true, false, &other, &err), -EAGAIN);
+    _cleanup_free_ char *pid = xasprintf("process %ld", (long)getpid());
+    assert_non_null(strstr(verror_message(&err), pid));
+    env_free(env);
+    assert_int_equal(env_open(&f->home, "web", true, false, &other, &err), 0);
+    env_free(other);
+}
+
+static void removing_frees_the_name_but_not_the_slot(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web"), *next;
+    unsigned slot = env->slot;
+    commit(env, sample());
+    assert_int_equal(env_remove(env, NULL), 0);
+    assert_int_equal(count(f), 0);
+    next = create(f, "web");
+    assert_true(next->slot > slot);
+    commit(next, sample());
+    env_free(env); /* must not touch its successor */
+    assert_int_equal(count(f), 1);
+    env_free(next);
+}
+
+static void near_names_are_suggested(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const names[] = {"website", "data", "proj-1a2b3c"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        struct env *env = create(f, names[i]);
+        commit(env, sample());
+        env_free(env);
+    }
+    static const char *const asked[][2] = {
+        {"webiste", "website"}, {"dat", "data"}, {"proj", "proj-1a2b3c"}, {"zzz", "venvfs list"}};
+    for (size_t i = 0; i < ARRAY_SIZE(asked); i++) {
+        _cleanup_verror_ struct verror err = VERROR_INIT;
+        struct env *env = NULL;
+        assert_int_equal(env_open(&f->home, asked[i][0], false, false, &env, &err), -ENOENT);
+        if (!strstr(err.hint, asked[i][1]))
+            fail_msg("%s", err.hint);
+    }
+}
+
+static void bad_names_are_refused(void **state)
+{
+    const struct fixture *f = *state;
+    static const char *const names[] = {"", ".", "..", ".x", "-n", "a/b", "a\nb"};
+    char too_long[102];
+    memset(too_long, 'x', 101);
+    too_long[101] = '\0';
+    struct env *env = NULL;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+        assert_false(env_name_ok(names[i]));
+        assert_int_equal(env_create(&f->home, names[i], &env, NULL), -EINVAL);
+        assert_int_equal(env_open(&f->home, names[i], true, true, &env, NULL), -ENOENT);
+    }
+    assert_false(env_name_ok(too_long));
+    assert_true(env_name_ok(too_long + 1));
+}
+
+static void a_damaged_environment_is_not_a_missing_one(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web"), *other = NULL;
+    commit(env, sample());
+    _cleanup_free_ char *file = path_join(env->dir, "1.json");
+    _cleanup_free_ char *slot = path_join(env->dir, "slot");
+    _cleanup_free_ char *moved = path_join(env->dir, "x");
+    assert_int_equal(rename(slot, moved), 0);
+    assert_int_equal(env_open(&f->home, "web", false, false, &other, NULL), -EBADMSG);
+    assert_int_equal(rename(moved, slot), 0);
+    assert_int_equal(rename(file, moved), 0);
+    assert_int_equal(env_open(&f->home, "web", false, false, &other, NULL), -EBADMSG);
+    assert_int_equal(count(f), 1); /* listed, so that it can be seen and removed */
+    env_free(env);
+}
+
+/* Of many who create one name at once exactly one does; others learn that it exists. */
+static void one_of_many_creators_wins(void **state)
+{
+    const struct fixture *f = *state;
+    enum { CREATORS = 12 };
+    pid_t pids[CREATORS];
+    for (size_t i = 0; i < CREATORS; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            struct env *env = NULL;
+            int r = env_create(&f->home, "web", &env, NULL);
+            if (r == 0 && i % 3 == 0) { /* some give up */
+                env_free(env);
+                _exit(2);
+            }
+            if (r == 0)
+                r = env_commit(env, sample(), NULL);
+            env_free(env);
+            _exit(r == 0 ? 0 : r == -EEXIST ? 1 : 3);
+        }
+    }
+    int results[4] = {0};
+    for (size_t i = 0; i < CREATORS; i++) {
+        int status = 0;
+        waitpid(pids[i], &status, 0);
+        assert_true(WIFEXITED(status) && WEXITSTATUS(status) < 4);
+        results[WEXITSTATUS(status)]++;
+    }
+    assert_int_equal(results[0], 1);
+    assert_int_equal(results[3], 0);
+    assert_int_equal(count(f), 1);
+}
+
+static void slots_differ_under_concurrency(void **state)
+{
+    const struct fixture *f = *state;
+    enum { CREATORS = 16 };
+    pid_t pids[CREATORS];
+    for (size_t i = 0; i < CREATORS; i++) {
+        pids[i] = fork();
+        if (pids[i] == 0) {
+            _cleanup_free_ char *name = xasprintf("e%zu", i);
+            struct env *env = NULL;
+            int r = env_create(&f->home, name, &env, NULL);
+            _exit(r == 0 && env_commit(env, sample(), NULL) == 0 ? (int)env->slot : 0);
+        }
+    }
+    bool seen[CREATORS + 1] = {false};
+    for (size_t i = 0; i < CREATORS; i++) {
+        int status = 0;
+        waitpid(pids[i], &status, 0);
+        int slot = WEXITSTATUS(status);
+        assert_in_range(slot, 1, CREATORS);
+        assert_false(seen[slot]);
+        seen[slot] = true;
+    }
+}
+
+/* Killed before any call that changes a name: the environment is the old or the new one. */
+static void a_kill_leaves_the_old_or_the_new(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    commit(env, sample());
+    env_free(env);
+    static const char *const faults[] = {"open:%d:kill", "write:%d:kill", "fsync:%d:kill",
+                                         "rename:%d:kill", "link:%d:kill"};
+    for (size_t k = 0; k < ARRAY_SIZE(faults); k++) {
+        for (int n = 1; n <= 5; n++) {
+            pid_t pid = fork();
+            if (pid == 0) {
+                char fault[32];
+                struct env *e = NULL;
+                if (env_open(&f->home, "web", true, true, &e, NULL) < 0)
+                    _exit(1);
+                struct manifest *m = manifest_copy(e->manifest);
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+                (void)snprintf(fault, sizeof(fault), faults[k], n);
+#pragma GCC diagnostic pop
+                setenv("VENVFS_FAULT", fault, 1);
+                _exit(env_commit(e, m, NULL) == 0 ? 0 : 1);
+            }
+            int status = 0;
+            waitpid(pid, &status, 0);
+            struct env *e = NULL;
+            assert_int_equal(env_open(&f->home, "web", true, false, &e, NULL), 0);
+            struct manifest *m = manifest_copy(e->manifest);
+            commit(e, m);
+            env_free(e);
+        }
+    }
+}
+
+static void a_full_disk_changes_nothing(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web"), *other = NULL;
+    commit(env, sample());
+    static const char *const faults[] = {"write:1:ENOSPC", "fsync:1:EIO", "rename:1:EIO",
+                                         "rename:2:EIO", "link:1:ENOSPC"};
+    for (size_t i = 0; i < ARRAY_SIZE(faults); i++) {
+        pid_t pid = fork();
+        if (pid == 0) {
+            _cleanup_verror_ struct verror err = VERROR_INIT;
+            setenv("VENVFS_FAULT", faults[i], 1);
+            int r = env_commit(env, manifest_copy(env->manifest), &err);
+            _exit(r < 0 && err.message && env->manifest->generation == 1 ? 0 : 1);
+        }
+        int status = 0;
+        waitpid(pid, &status, 0);
+        if (status != 0)
+            fail_msg("%s", faults[i]);
+        assert_int_equal(env_open(&f->home, "web", false, false, &other, NULL), 0);
+        assert_int_equal(other->manifest->generation, 1);
+        env_free(other);
+    }
+    env_free(env);
+}
+
+int main(void)
+{
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        TEST(nothing_is_visible_before_the_first_commit),
+        TEST(giving_up_leaves_nothing),
+        TEST(what_a_killed_creator_left_is_taken_over),
+        TEST(times_grow_and_known_images_keep_theirs),
+        TEST(a_held_environment_names_its_holder),
+        TEST(removing_frees_the_name_but_not_the_slot),
+        TEST(near_names_are_suggested),
+        TEST(bad_names_are_refused),
+        TEST(a_damaged_environment_is_not_a_missing_one),
+        TEST(one_of_many_creators_wins),
+        TEST(slots_differ_under_concurrency),
+        TEST(a_kill_leaves_the_old_or_the_new),
+        TEST(a_full_disk_changes_nothing),
+    };
+    return cmocka_run_group_tests_name("envs", tests, NULL, NULL);
+}

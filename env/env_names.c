@@ -120,8 +120,10 @@ int env_unknown(const struct home *home, const char *name, struct verror *err)
     env_list_free(names, n);
     verror_set(err, ENOENT, "there is no environment \"%.100s\"", name);
     if (shown)
-        return verror_hint(err, "did you mean %s?", near.buf);
-    if (n)
-        return verror_hint(err, "venvfs list shows the %zu there %s", n, n == 1 ? "is" : "are");
-    return verror_hint(err, "there are none yet; venvfs create makes one");
+        verror_hint(err, "did you mean %s?", near.buf);
+    else if (n)
+        verror_hint(err, "venvfs list shows the %zu there %s", n, n == 1 ? "is" : "are");
+    else
+        verror_hint(err, "there are none yet; venvfs create makes one");
+    return -ENOENT; /* verror_hint() cannot tell without err */
 }

@@ -193,8 +193,10 @@ static int read_current(const struct env *env, struct manifest **ret, struct ver
     if (r < 0)
         return verror_errno(err, r, "reading %s", path);
     r = manifest_from_json(text.buf, text.len, ret, err);
-    if (r < 0)
-        return verror_prefix(err, "%s", path);
+    if (r < 0) {
+        verror_prefix(err, "%s", path);
+        return r;
+    }
     if ((*ret)->generation != generation) {
         manifest_free(*ret);
         *ret = NULL;
@@ -309,8 +311,10 @@ static int write_manifest(const struct env *env, const struct manifest *m, struc
     _cleanup_free_ char *path = xasprintf("%s/%u.json", env->dir, m->generation);
     _cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
     int r = manifest_check(m, err);
-    if (r < 0)
-        return verror_prefix(err, "the new manifest of %s", env->name);
+    if (r < 0) {
+        verror_prefix(err, "the new manifest of %s", env->name);
+        return r;
+    }
     _cleanup_free_ char *text = manifest_to_json(m);
     if (!text)
         return verror_set(err, EILSEQ,

@@ -116,8 +116,8 @@ static int take_tags(const json_t *answer, const char *path, struct interp *in, 
     size_t n = json_array_size(tags);
     if (n == 0) {
         verror_set(err, ENOEXEC, "%s has no pip, which knows the wheels that fit it", path);
-        return verror_hint(err, "install its ensurepip (on Debian and Ubuntu: apt install "
-                                "python3-venv)");
+        verror_hint(err, "install its ensurepip (on Debian and Ubuntu: apt install python3-venv)");
+        return -ENOEXEC;
     }
     if (n > MAX_TAGS)
         return incomplete(path, "tags", err);

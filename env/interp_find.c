@@ -221,8 +221,10 @@ static int by_words(struct search *s, char *const *words, struct interp **ret, s
         int r = by_word(s, words[i], ret, &why);
         if (r == 0)
             return 0;
-        if (!words[i + 1]) /* the first that matches counts; the last explains */
-            return verror_move(err, &why);
+        if (!words[i + 1]) { /* the first that matches counts; the last explains */
+            verror_move(err, &why);
+            return r;
+        }
     }
     return by_spec(s, "python3", ret, err);
 }

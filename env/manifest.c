@@ -333,8 +333,10 @@ static int packages_from_json(const json_t *o, struct manifest *m, struct verror
     for (size_t i = 0; i < json_array_size(list); i++) {
         m->n_packages = i + 1; /* so that manifest_free() sees a half-read one */
         r = package_from_json(json_array_get(list, i), entered_ns, &m->packages[i], err);
-        if (r < 0)
-            return verror_prefix(err, "package %zu", i + 1);
+        if (r < 0) {
+            verror_prefix(err, "package %zu", i + 1);
+            return r;
+        }
     }
     return 0;
 }

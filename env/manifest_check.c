@@ -79,8 +79,10 @@ static int check_packages(const struct manifest *m, struct verror *err)
     for (size_t i = 0; i < m->n_packages; i++) {
         const struct manifest_package *p = &m->packages[i];
         int r = check_package(p, err);
-        if (r < 0)
-            return verror_prefix(err, "package %zu (%s)", i + 1, p->name ? p->name : "?");
+        if (r < 0) {
+            verror_prefix(err, "package %zu (%s)", i + 1, p->name ? p->name : "?");
+            return r;
+        }
         if (i && strcmp(m->packages[i - 1].normalised, p->normalised) >= 0)
             return verror_set(err, EBADMSG,
                               "package %zu (%s) is there twice or not in the order of names", i + 1,

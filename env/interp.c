@@ -34,8 +34,8 @@ void interp_free(struct interp *interp)
     free(interp->soabi);
     free(interp->pip_wheel);
     free(interp->setuptools_wheel);
-    for (size_t i = 0; interp->tags && interp->tags[i]; i++)
-        free(interp->tags[i]);
+    if (interp->tags)
+        free(interp->tags[0]);
     free(interp->tags);
     free((char *)(uintptr_t)interp->target.cache_tag);
     free((char *)(uintptr_t)interp->target.python_dir);
@@ -110,24 +110,24 @@ static int take_numbers(const json_t *answer, const char *path, struct interp *i
     return 0;
 }
 
+/* The answer has them in one string; the strings of `tags` are pieces of one copy, its first. */
 static int take_tags(const json_t *answer, const char *path, struct interp *in, struct verror *err)
 {
-    const json_t *tags = json_object_get(answer, "tags");
-    size_t n = json_array_size(tags);
-    if (n == 0) {
+    const char *tags = json_string_value(json_object_get(answer, "tags"));
+    if (!tags || !*tags) {
         verror_set(err, ENOEXEC, "%s has no pip, which knows the wheels that fit it", path);
         verror_hint(err, "install its ensurepip (on Debian and Ubuntu: apt install python3-venv)");
         return -ENOEXEC;
     }
+    size_t n = 1;
+    for (const char *s = tags; (s = strchr(s, ' ')); s++)
+        n++;
     if (n > MAX_TAGS)
         return incomplete(path, "tags", err);
     in->tags = xcalloc(n + 1, sizeof(*in->tags));
-    for (size_t i = 0; i < n; i++) {
-        const char *tag = json_string_value(json_array_get(tags, i));
-        if (!tag)
-            return incomplete(path, "tags", err);
-        in->tags[i] = xstrdup(tag);
-    }
+    char *rest = xstrdup(tags);
+    for (size_t i = 0; i < n; i++)
+        in->tags[i] = strsep(&rest, " ");
     in->target.tags = (const char *const *)in->tags;
     in->target.n_tags = n;
     return 0;

@@ -30,7 +30,7 @@ struct interp {
     char *pip_wheel; /* ensurepip's bundled pip, a path, or NULL */
     char
         *setuptools_wheel; /* what `python -m venv` would seed besides pip (before 3.12), or NULL */
-    char **tags;           /* owned; also target.tags */
+    char **tags;           /* owned, in one piece that starts at tags[0]; also target.tags */
     struct wheel_target target; /* points into this struct */
 };
 

@@ -32,19 +32,33 @@ static struct pyversion version_in_name(const char *path)
     return v;
 }
 
-static void add(struct candidates *c, const struct home *home, const char *path,
-                const struct pyversion *hint, bool on_path)
+struct collector {
+    struct candidates found;
+    const struct home *home;
+    const char *start;
+    const struct pyspec *spec; /* NULL: everything */
+    bool on_path;              /* PATH is being looked at */
+};
+
+/* What a name says is enough to leave it out before the file is looked at. */
+static bool is_wanted(const struct collector *k, const struct pyversion *hint)
 {
+    return !k->spec || !hint->n || pyspec_admits(k->spec, hint);
+}
+
+static void add(struct collector *k, const char *path, const struct pyversion *hint)
+{
+    struct candidates *c = &k->found;
     char real[PATH_MAX];
     if (!is_program(path) || !realpath(path, real))
         return;
     for (size_t i = 0; i < c->n; i++)
         if (strcmp(c->list[i].real, real) == 0)
             return;
-    struct candidate one = {.on_path = on_path};
+    struct candidate one = {.on_path = k->on_path};
     one.hint = hint && hint->n ? *hint : version_in_name(real);
     if (!one.hint.n) {
-        _cleanup_free_ char *known = interp_facts_version(home, real);
+        _cleanup_free_ char *known = interp_facts_version(k->home, real);
         (void)pyversion_parse(known ? known : "", &one.hint);
     }
     one.path = path_absolute(path);
@@ -55,51 +69,53 @@ static void add(struct candidates *c, const struct home *home, const char *path,
     c->list[c->n++] = one;
 }
 
-static void add_program(struct candidates *c, const struct home *home, const char *start,
-                        const char *dir, const char *name, bool on_path)
+static void add_program(struct collector *k, const char *dir, const char *name)
 {
+    struct pyversion said = version_in_name(name);
+    if (!is_wanted(k, &said))
+        return;
     _cleanup_free_ char *path = path_join(dir, name);
     if (!is_program(path))
         return;
     if (!pyenv_is_shim(path)) {
-        add(c, home, path, NULL, on_path);
+        add(k, path, NULL);
         return;
     }
     char *behind = NULL;
-    if (pyenv_which(name, start, &behind, NULL) == 0)
-        add(c, home, behind, NULL, on_path);
+    if (pyenv_which(name, k->start, &behind, NULL) == 0)
+        add(k, behind, NULL);
     free(behind);
 }
 
-static void add_folder(struct candidates *c, const struct home *home, const char *start,
-                       const char *dir, bool on_path)
+static void add_folder(struct collector *k, const char *dir)
 {
-    add_program(c, home, start, dir, "python3", on_path);
-    add_program(c, home, start, dir, "python", on_path);
+    add_program(k, dir, "python3");
+    add_program(k, dir, "python");
     for (int minor = NEWEST_MINOR; minor >= OLDEST_MINOR; minor--) {
         char name[32];
         (void)snprintf(name, sizeof(name), "python3.%d", minor);
-        add_program(c, home, start, dir, name, on_path);
+        add_program(k, dir, name);
     }
 }
 
-static void add_path(struct candidates *c, const struct home *home, const char *start)
+static void add_path(struct collector *k)
 {
     const char *path = getenv("PATH");
+    k->on_path = true;
     while (path && *path) {
         size_t n = strcspn(path, ":");
         _cleanup_free_ char *dir = xstrndup(path, n);
         if (n)
-            add_folder(c, home, start, dir, true);
+            add_folder(k, dir);
         path += n;
         path += *path == ':';
     }
+    k->on_path = false;
 }
 
 /* Each folder in `parent` holds an installation; its name, behind `prefix`, starts with the
  * version. Others ("miniconda3-24.1") are there, their version unknown. */
-static void add_installations(struct candidates *c, const struct home *home, const char *parent,
-                              const char *prefix)
+static void add_installations(struct collector *k, const char *parent, const char *prefix)
 {
     DIR *dir = opendir(parent);
     size_t n = strlen(prefix);
@@ -110,22 +126,24 @@ static void add_installations(struct candidates *c, const struct home *home, con
         (void)pyversion_parse(de->d_name + n, &hint);
         if (hint.n < 2)
             hint.n = 0;
+        if (!is_wanted(k, &hint))
+            continue;
         _cleanup_free_ char *python = xasprintf("%s/%s/bin/python3", parent, de->d_name);
-        add(c, home, python, &hint, false);
+        add(k, python, &hint);
     }
     if (dir)
         closedir(dir);
 }
 
-static void add_pyenv(struct candidates *c, const struct home *home)
+static void add_pyenv(struct collector *k)
 {
     _cleanup_free_ char *root = pyenv_root();
     _cleanup_free_ char *versions = root ? path_join(root, "versions") : NULL;
     if (versions)
-        add_installations(c, home, versions, "");
+        add_installations(k, versions, "");
 }
 
-static void add_uv(struct candidates *c, const struct home *home)
+static void add_uv(struct collector *k)
 {
     const char *set = getenv("UV_PYTHON_INSTALL_DIR"), *data = getenv("XDG_DATA_HOME");
     const char *user = getenv("HOME");
@@ -137,7 +155,7 @@ static void add_uv(struct candidates *c, const struct home *home)
     else if (user && user[0] == '/')
         dir = path_join(user, ".local/share/uv/python");
     if (dir)
-        add_installations(c, home, dir, "cpython-");
+        add_installations(k, dir, "cpython-");
 }
 
 static int newest_first(const void *va, const void *vb)
@@ -147,18 +165,20 @@ static int newest_first(const void *va, const void *vb)
     return c ? c : strcmp(a->path, b->path);
 }
 
-void candidates_collect(const struct home *home, const char *start, struct candidates *ret)
+void candidates_collect(const struct home *home, const char *start, const struct pyspec *spec,
+                        struct candidates *ret)
 {
-    struct candidates c = {0};
-    add_path(&c, home, start);
-    size_t on_path = c.n;
-    add_pyenv(&c, home);
-    add_uv(&c, home);
-    add_folder(&c, home, start, "/usr/local/bin", false);
-    add_folder(&c, home, start, "/usr/bin", false);
-    if (c.n > on_path)
-        qsort(c.list + on_path, c.n - on_path, sizeof(*c.list), newest_first);
-    *ret = c;
+    struct collector k = {.home = home, .start = start, .spec = spec};
+    add_path(&k);
+    size_t on_path = k.found.n;
+    add_pyenv(&k);
+    add_uv(&k);
+    add_folder(&k, "/usr/local/bin");
+    add_folder(&k, "/usr/bin");
+    struct candidates *c = &k.found;
+    if (c->n > on_path)
+        qsort(c->list + on_path, c->n - on_path, sizeof(*c->list), newest_first);
+    *ret = *c;
 }
 
 void candidates_release(struct candidates *c)

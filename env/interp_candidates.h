@@ -20,8 +20,10 @@ struct candidates {
 };
 
 /* Fills `ret` with every interpreter whose name or folder looks like one, each real file once.
- * `start`: the folder for which shims of pyenv are resolved, or NULL for the current one. */
-void candidates_collect(const struct home *home, const char *start, struct candidates *ret);
+ * `start`: the folder for which shims of pyenv are resolved, or NULL for the current one. `spec`:
+ * leaves out what it does not admit by name; NULL: all. */
+void candidates_collect(const struct home *home, const char *start, const struct pyspec *spec,
+                        struct candidates *ret);
 void candidates_release(struct candidates *c);
 
 #endif

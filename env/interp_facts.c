@@ -55,19 +55,24 @@ static bool wheels_still_there(const json_t *answer)
            access(ensurepip, F_OK) < 0;
 }
 
-/* The valid cached answer, a new reference, or NULL. */
+/* The valid cached answer, a new reference, or NULL. The file is a line of JSON and a line of tags:
+ * 30 KB of them as a JSON string would take most of the time of a warm start. */
 static json_t *read_cache(const char *cache, const json_t *stamp)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     if (io_read_file(cache, &text, MAX_FACTS) < 0)
         return NULL;
-    json_t *o = json_loadb(text.buf, text.len, JSON_REJECT_DUPLICATES, NULL);
+    size_t head = strcspn(text.buf, "\n");
+    json_t *o = json_loadb(text.buf, head, JSON_REJECT_DUPLICATES, NULL);
     json_t *answer = NULL;
     if (o && json_equal(json_object_get(o, "stamp"), stamp))
         answer = json_object_get(o, "answer");
     if (!json_is_object(answer) ||
         (!json_object_get(answer, "refused") && !wheels_still_there(answer)))
         answer = NULL;
+    const char *tags = text.buf + head + (head < text.len);
+    if (answer && !json_object_get(answer, "refused"))
+        json_object_set_new(answer, "tags", json_stringn(tags, strcspn(tags, "\n")));
     json_incref(answer);
     json_decref(o);
     return answer;
@@ -76,10 +81,14 @@ static json_t *read_cache(const char *cache, const json_t *stamp)
 /* A cache that cannot be written only costs time. */
 static void write_cache(const char *cache, json_t *stamp, json_t *answer)
 {
-    json_t *o = json_pack("{s:O, s:O}", "stamp", stamp, "answer", answer);
+    json_t *head = json_copy(answer);
+    json_object_del(head, "tags");
+    json_t *o = json_pack("{s:O, s:o}", "stamp", stamp, "answer", head);
     char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
-    if (text)
-        (void)io_write_file_atomic(cache, text, strlen(text), 0600, false);
+    const char *tags = json_string_value(json_object_get(answer, "tags"));
+    _cleanup_free_ char *lines = text ? xasprintf("%s\n%s\n", text, tags ? tags : "") : NULL;
+    if (lines)
+        (void)io_write_file_atomic(cache, lines, strlen(lines), 0600, false);
     free(text);
     json_decref(o);
 }
@@ -148,7 +157,8 @@ static bool worth_keeping(const json_t *answer, const char *path)
     if (json_object_get(answer, "refused"))
         return true;
     const char *base = json_string_value(json_object_get(answer, "base_executable"));
-    return base && strcmp(base, path) == 0 && json_is_array(json_object_get(answer, "tags"));
+    const char *tags = json_string_value(json_object_get(answer, "tags"));
+    return base && strcmp(base, path) == 0 && tags && *tags;
 }
 
 int interp_facts(const struct home *home, const char *path, json_t **ret, struct verror *err)

@@ -14,20 +14,10 @@
 /* One search: what was asked, by whom, and where. */
 struct search {
     const struct home *home;
-    const char *start;            /* folder for shims, or NULL */
-    const char *origin;           /* the file or variable that asked, or NULL */
-    struct candidates candidates; /* collected when first needed */
-    bool collected;
+    const char *start;    /* folder for shims, or NULL */
+    const char *origin;   /* the file or variable that asked, or NULL */
     struct verror broken; /* why the first candidate that might have fitted was left out */
 };
-
-static const struct candidates *collect(struct search *s)
-{
-    if (!s->collected)
-        candidates_collect(s->home, s->start, &s->candidates);
-    s->collected = true;
-    return &s->candidates;
-}
 
 static bool is_threaded_build(const struct interp *in)
 {
@@ -45,23 +35,25 @@ static bool fits(const struct pyspec *spec, const struct interp *in)
 
 static void list_versions(struct search *s, struct strbuf *sb)
 {
-    const struct candidates *c = collect(s);
+    struct candidates c;
     struct pyversion last = {.part = {UINT32_MAX}, .n = 1};
+    candidates_collect(s->home, s->start, NULL, &c);
     for (;;) { /* a handful of versions: each round takes the next older one */
         const struct pyversion *best = NULL;
-        for (size_t i = 0; i < c->n; i++) {
-            const struct pyversion *v = &c->list[i].hint;
+        for (size_t i = 0; i < c.n; i++) {
+            const struct pyversion *v = &c.list[i].hint;
             if (v->n >= 2 && v->part[0] >= 3 && pyversion_cmp(v, &last) < 0 &&
                 (!best || pyversion_cmp(v, best) > 0))
                 best = v;
         }
         if (!best)
-            return;
+            break;
         strbuf_addf(sb, "%s%u.%u", sb->len ? ", " : "", best->part[0], best->part[1]);
         if (best->n == PYVERSION_PARTS)
             strbuf_addf(sb, ".%u", best->part[2]);
         last = *best;
     }
+    candidates_release(&c);
 }
 
 static void hint_install(const struct pyspec *spec, struct verror *err)
@@ -132,15 +124,14 @@ static int try_one(struct search *s, const struct pyspec *spec, const char *path
 static int by_version(struct search *s, const struct pyspec *spec, struct interp **ret,
                       struct verror *err)
 {
-    const struct candidates *c = collect(s);
-    for (size_t i = 0; i < c->n; i++) {
-        const struct candidate *one = &c->list[i];
-        if (one->hint.n && !pyspec_admits(spec, &one->hint))
-            continue;
-        if (try_one(s, spec, one->path, ret) == 0)
-            return 0;
-    }
-    return not_found(s, spec, err);
+    struct candidates c;
+    bool found = false;
+    candidates_collect(s->home, s->start, spec, &c);
+    for (size_t i = 0; i < c.n && !found; i++)
+        if (!c.list[i].hint.n || pyspec_admits(spec, &c.list[i].hint))
+            found = try_one(s, spec, c.list[i].path, ret) == 0;
+    candidates_release(&c);
+    return found ? 0 : not_found(s, spec, err);
 }
 
 /* The cheap half of any search for "a Python": PATH's python3, and python, without a list. */
@@ -254,7 +245,6 @@ int interp_find(const struct home *home, const char *spec, const char *start, st
 {
     struct search s = {.home = home, .start = start};
     int r = spec ? by_spec(&s, spec, ret, err) : by_default(&s, start, ret, err);
-    candidates_release(&s.candidates);
     verror_release(&s.broken);
     return r;
 }
@@ -283,7 +273,7 @@ int interp_list(const struct home *home, struct interp ***ret, size_t *n, struct
     (void)err;
     struct candidates c;
     const struct pyversion oldest = {.part = {3, 6, 0}, .n = 2};
-    candidates_collect(home, NULL, &c);
+    candidates_collect(home, NULL, NULL, &c);
     struct interp **list = xcalloc(c.n + 1, sizeof(struct interp *));
     size_t count = 0;
     for (size_t i = 0; i < c.n; i++) {

@@ -136,7 +136,7 @@ def legacy_tags():
 
 
 def supported_tags(pip_wheel):
-    """Best first, or None when there is no pip to ask."""
+    """Best first; none when there is no pip to ask."""
     if pip_wheel:
         sys.path.insert(0, pip_wheel)
     try:
@@ -146,7 +146,7 @@ def supported_tags(pip_wheel):
     try:
         return legacy_tags()
     except ImportError:
-        return None
+        return []
 
 
 def facts():
@@ -170,7 +170,8 @@ def facts():
         "pip_wheel": pip_wheel,
         "setuptools_wheel": newest_wheel("setuptools") if seeds_setuptools else None,
         "markers": markers(),
-        "tags": supported_tags(pip_wheel),
+        # One string: a thousand of them would make reading the cache three times as slow.
+        "tags": " ".join(supported_tags(pip_wheel)),
     }
 
 

@@ -100,9 +100,9 @@ def interpreters():
 class Sandbox:
     """A temporary HOME with its own store, hub and daemon. Use as a context manager."""
 
-    def __init__(self, label="test"):
+    def __init__(self, label="test", folder=None):
         # A short path: console scripts in it must have a plain shebang, as a user's would.
-        self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"vf-{label[:12]}-"))
+        self.root = pathlib.Path(tempfile.mkdtemp(prefix=f"vf-{label[:12]}-", dir=folder))
         self.home = self.root / "home"
         self.venvfs_home = self.root / "data"
         self.hub = self.root / "hub"

@@ -4,8 +4,8 @@
     VENVFS_CORPUS        a folder with web.txt, data.txt, tools.txt and imports/ (default:
                          ../shared/corpus beside the checkout, else the small locks in tests/data)
     VENVFS_TEST_PYTHON   the interpreter of the environments (default: python3 on PATH)
-    VENVFS_TEST_WHEELS   folders of downloaded wheels ("{set}" stands for the set's name); pip then
-                         never asks an index
+    VENVFS_TEST_WHEELS   a folder with a folder of downloaded wheels for each set; pip then never asks
+                         an index
 
 Plain environments are kept in $XDG_CACHE_HOME/venvfs-tests, outside the checkout. A program that
 needs /dev/fuse calls main(needs_fuse=True) and exits 77 where there is none.
@@ -282,10 +282,10 @@ def cache_folder(*parts):
 
 def pip_settings(name):
     """Environment variables for pip: the wheels of a set from a folder where one is given."""
-    wheels = os.environ.get("VENVFS_TEST_WHEELS", "").replace("{set}", name)
+    wheels = os.environ.get("VENVFS_TEST_WHEELS")
     if not wheels:
         return {}
-    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": wheels}
+    return {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": os.path.join(wheels, name)}
 
 
 def plain_venv(lock, name="", python=None):

@@ -9,6 +9,7 @@
 
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/home.h"
 #include "base/progress.h"
@@ -43,15 +44,28 @@ struct lock_package {
 struct lock_result {
     struct lock_package *packages; /* sorted by normalised name */
     size_t n_packages;
-    bool resolved;   /* the input was not a complete lock; pip resolved it */
-    char *lock_text; /* then: requirements with hashes, what was chosen */
+    bool resolved;       /* the input was not a complete lock; pip resolved it */
+    char *lock_text;     /* then: requirements with hashes, what was chosen */
+    int64_t resolved_ns; /* then: when that was (a cached answer is older than the call) */
+    /* Projects the lock wants installed editable: the store never holds those (design 5). */
+    struct lock_editable {
+        char *name, *path; /* normalised name; absolute path of its folder */
+    } * editables;
+    size_t n_editables;
 };
 
-/* Does everything from the lock's text to images in the store: evaluates markers for the target,
+/* Which file of a pin: a lock's hashes do not name files, so a stored wheel with one of them that
+ * fits the target is taken (the best of several), even if the index has one that fits better; what
+ * is not stored is chosen by pip. A lock in which every requirement is pinned and hashed is taken
+ * as complete and nothing is resolved. An answer that pip resolved for files alone holds until
+ * `refresh` or until the input changes; for requirements given by word, ten minutes.
+ *
+ * Does everything from the lock's text to images in the store: evaluates markers for the target,
  * finds which pins are stored, has pip download and build the rest into a temporary folder, ingests
  * them (hashes of the lock enforced). Holds the store's lock shared. Errors: -ENOENT no such file
- * or package, -EINVAL a lock for another Python or malformed, -ENETUNREACH the index cannot be
- * reached, -EBADMSG ... of wheel_ingest(). */
+ * or package, -EINVAL a lock for another Python or malformed, -ENOEXEC no wheel fits the
+ * interpreter, -ENETUNREACH the index cannot be reached, -EIO a build failed, -EBADMSG a hash
+ * differs, ... of wheel_ingest(). *ret is untouched on failure. Blocks on the network. */
 int lock_fulfil(const struct home *home, struct store *store, const struct interp *interp,
                 const struct lock_request *request, const struct wheel_options *wheel,
                 struct lock_result *ret, struct verror *err);

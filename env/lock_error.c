@@ -1,0 +1,179 @@
+/* lock_error: what pip says on standard error, in a line for people. */
+#include <ctype.h>
+#include <errno.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "env/lock_internal.h"
+
+/* The end of the user and password that start at p, or NULL when there are none. */
+static const char *auth_end(const char *p)
+{
+    const char *at = NULL;
+    for (; *p && *p != '/' && *p != '?' && *p != '#' && !isspace((unsigned char)*p) &&
+           !strchr("'\"<>", *p);
+         p++)
+        if (*p == '@')
+            at = p;
+    return at;
+}
+
+void lock_redact(struct strbuf *sb)
+{
+    struct strbuf out = STRBUF_INIT;
+    for (const char *p = sb->buf; *p;) {
+        if (strncmp(p, "://", 3) != 0) {
+            strbuf_addch(&out, *p++);
+            continue;
+        }
+        strbuf_addstr(&out, "://");
+        p += 3;
+        const char *at = auth_end(p);
+        /* The user "git" of an ssh URL is no secret, and needed. */
+        if (at && !(at - p == 3 && strncmp(p, "git", 3) == 0)) {
+            strbuf_addstr(&out, "***");
+            p = at;
+        }
+    }
+    strbuf_release(sb);
+    *sb = out;
+}
+
+static bool has_any(const char *text, const char *const *needles)
+{
+    for (; *needles; needles++)
+        if (strcasestr(text, *needles))
+            return true;
+    return false;
+}
+
+static const char *const unreachable[] = {
+    "Failed to establish a new connection",
+    "Max retries exceeded",
+    "NewConnectionError",
+    "connection broken by",
+    "Temporary failure in name resolution",
+    "Name or service not known",
+    "Cannot connect to proxy",
+    "SSLError",
+    "Could not fetch URL",
+    "Read timed out",
+    "Connection refused",
+    "Network is unreachable",
+    "Connection aborted",
+    NULL,
+};
+static const char *const mismatch[] = {
+    "DO NOT MATCH THE HASHES",
+    "has wrong size or hash",
+    "hash mismatch",
+    NULL,
+};
+static const char *const build[] = {
+    "subprocess-exited-with-error", "Failed building wheel",  "Failed to build",
+    "metadata-generation-failed",   "Could not build wheels", NULL,
+};
+static const char *const unknown[] = {
+    "No matching distribution found",
+    "Could not find a version",
+    "404 Client Error",
+    "HTTP error 404",
+    NULL,
+};
+static const char *const input[] = {
+    "ResolutionImpossible",     "--require-hashes mode",
+    "Invalid requirement",      "Double requirement given",
+    "conflicting dependencies", "requires a different Python",
+    "is not a supported wheel", NULL,
+};
+
+static int classify(const char *text)
+{
+    static const struct {
+        const char *const *needles;
+        int errnum;
+    } classes[] = {{mismatch, EBADMSG},
+                   {unreachable, ENETUNREACH},
+                   {input, EINVAL},
+                   {build, EIO},
+                   {unknown, ENOENT}};
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++)
+        if (has_any(text, classes[i].needles))
+            return classes[i].errnum;
+    return EIO;
+}
+
+/* Appends one line of pip's, its "ERROR: " gone, unless it is there already. */
+static void add_line(struct strbuf *sb, const char *line, size_t len)
+{
+    while (len && isspace((unsigned char)*line))
+        line++, len--;
+    if (len > 7 && strncasecmp(line, "ERROR: ", 7) == 0)
+        line += 7, len -= 7;
+    while (len && isspace((unsigned char)line[len - 1]))
+        len--;
+    _cleanup_free_ char *one = xstrndup(line, len > 400 ? 400 : len);
+    if (!*one || strstr(sb->buf, one))
+        return;
+    if (sb->len)
+        strbuf_addstr(sb, sb->buf[sb->len - 1] == ':' || sb->buf[sb->len - 1] == '.' ? " " : "; ");
+    strbuf_addstr(sb, one);
+}
+
+/* The ERROR lines, and for a hash mismatch the indented lines that name it. */
+static void condense(const char *text, bool indented, struct strbuf *sb)
+{
+    unsigned lines = 0;
+    bool in_error = false;
+    for (const char *p = text; *p && lines < 6;) {
+        size_t len = strcspn(p, "\n");
+        bool error = strncmp(p, "ERROR:", 6) == 0 || strncmp(p, "  error:", 8) == 0 ||
+                     strncmp(p, "error:", 6) == 0;
+        bool more = indented && in_error && (*p == ' ' || *p == '\t');
+        if (error || more) {
+            add_line(sb, p, len);
+            lines++;
+        }
+        in_error = error || more;
+        p += len;
+        p += *p == '\n';
+    }
+    if (sb->len)
+        return;
+    size_t end = strlen(text); /* no ERROR line: its last line, say of a traceback */
+    while (end && isspace((unsigned char)text[end - 1]))
+        end--;
+    size_t start = end;
+    while (start && text[start - 1] != '\n')
+        start--;
+    add_line(sb, text + start, end - start);
+}
+
+int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp,
+                   struct verror *err)
+{
+    const char *text = diagnostics->buf;
+    int errnum = classify(text);
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    condense(text, errnum == EBADMSG, &sb);
+    lock_redact(&sb);
+    const char *said = sb.len ? sb.buf : "it failed without a word";
+    switch (errnum) {
+    case ENETUNREACH:
+        verror_set(err, errnum, "the package index cannot be reached: %s", said);
+        verror_hint(err, "check the network, PIP_INDEX_URL and the proxy settings");
+        break;
+    case EBADMSG:
+        verror_set(err, errnum, "a download does not have the hash that the lock names: %s", said);
+        break;
+    case ENOENT:
+        verror_set(err, errnum, "for Python %s (%s...): %s", interp->version,
+                   interp->target.n_tags ? interp->target.tags[0] : "?", said);
+        verror_hint(err, "check the spelling, and that the version has a wheel or a source archive "
+                         "for this Python");
+        break;
+    default:
+        verror_set(err, errnum, "pip: %s", said);
+    }
+    return -errnum;
+}

@@ -1,0 +1,1 @@
+"""The parts of lock.py: one module per kind of lock."""

@@ -1,0 +1,66 @@
+"""Requests and answers."""
+
+import json
+import os
+import re
+import sys
+
+from . import vendor
+from .common import Answer, LockError, Target
+from .requirements import Reader
+
+
+def kind_of(path):
+    name = os.path.basename(path)
+    if re.match(r"pylock(\.[^.]+)?\.toml\Z", name):
+        return "pylock"
+    if name == "uv.lock":
+        return "uv"
+    return "requirements"
+
+
+def read_locks(request):
+    answer = Answer()
+    target = Target(request["markers"], request["tags"])
+    reader = Reader(answer, target, request["no_deps"], request["cwd"])
+    groups, extras = request.get("groups"), request.get("extras")
+    for path in request["files"]:
+        kind = kind_of(path)
+        if kind == "pylock":
+            from . import pylock
+
+            pylock.read(answer, target, path, groups, extras)
+        elif kind == "uv":
+            from . import uvlock
+
+            uvlock.read(answer, target, path, groups, extras, lambda text, path=path: reader.text(text, path, False))
+        else:
+            reader.file(path)
+    for text in request["requirements"]:
+        reader.requirement(reader.expand(text), [], "requirement %r" % text)
+    reader.finish(request["constraints"])
+    for path in (os.environ.get("PIP_CONSTRAINT") or "").split():
+        if os.path.isfile(path):
+            answer.read(os.path.abspath(path))
+            answer.incomplete += ["PIP_CONSTRAINT"] if not answer.packages else []
+    document = answer.document()
+    # A pylock.toml or uv.lock is one whole; pip can resolve only what requirement files say.
+    document["mixed"] = bool(answer.incomplete) and any(kind_of(f) != "requirements" for f in request["files"])
+    return document
+
+
+def choose_pip(request, tools):
+    wheel = vendor.choose(request["wheels"], request["python"])
+    if not wheel:
+        raise LockError("missing", "no pip that runs on Python %s was found" % request["python"])
+    return {"pip": os.path.join(vendor.unpacked(tools, wheel), "pip"), "version": vendor.version_of(wheel)}
+
+
+def run(tools):
+    request = json.load(sys.stdin)
+    try:
+        document = choose_pip(request, tools) if request["command"] == "pip" else read_locks(request)
+    except LockError as error:
+        document = {"error": {"kind": error.kind, "message": error.message, "hint": error.hint}}
+    json.dump(document, sys.stdout)
+    return 0

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -234,14 +235,31 @@ int io_symlinkat(const char *target, int dirfd, const char *path)
 
 int io_mmap(int fd, size_t size, const void **ret)
 {
+    return io_mmap_at(fd, 0, size, ret);
+}
+
+int io_mmap_at(int fd, uint64_t offset, size_t size, const void **ret)
+{
     int e = fault(CALL_MMAP);
     if (e)
         return -e;
-    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, 0);
+    void *p = mmap(NULL, size, PROT_READ, MAP_PRIVATE, fd, (off_t)offset);
     if (p == MAP_FAILED)
         return -errno;
     *ret = p;
     return 0;
+}
+
+int io_pread_nowait(int fd, void *buf, size_t size, uint64_t offset)
+{
+    struct iovec iov = {.iov_base = buf, .iov_len = size};
+    ssize_t n;
+    do
+        n = preadv2(fd, &iov, 1, (off_t)offset, RWF_NOWAIT);
+    while (n < 0 && errno == EINTR);
+    if (n < 0 && errno != EAGAIN && errno != EOPNOTSUPP && errno != ENOSYS)
+        return -errno;
+    return n >= 0 && (size_t)n == size ? 0 : -EAGAIN;
 }
 
 int io_write_file_atomic(const char *path, const void *data, size_t size, mode_t mode, int durable)

@@ -44,6 +44,11 @@ int io_mkdirat(int dirfd, const char *path, mode_t mode);
 int io_symlinkat(const char *target, int dirfd, const char *path);
 /* Maps the first size bytes read-only and private. */
 int io_mmap(int fd, size_t size, const void **ret);
+/* As above from an offset, which must be a multiple of the page size. */
+int io_mmap_at(int fd, uint64_t offset, size_t size, const void **ret);
+/* Reads exactly size bytes when all of them are in the page cache, else -EAGAIN (also where the
+ * file system cannot tell). */
+int io_pread_nowait(int fd, void *buf, size_t size, uint64_t offset);
 
 /* Writes a whole file durably: temporary name in the same folder, fsync, rename, fsync of the
  * folder. `durable` false leaves out both fsyncs (caches that may be lost). */

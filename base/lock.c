@@ -7,12 +7,8 @@
 
 #include "base/io.h"
 
-int lock_convert(int fd, enum lock_mode mode, bool wait)
+static int set_lock(int fd, struct flock fl, bool wait)
 {
-    struct flock fl = {
-        .l_type = mode == LOCK_SHARED ? F_RDLCK : F_WRLCK,
-        .l_whence = SEEK_SET,
-    };
     int r;
     do
         r = fcntl(fd, wait ? F_OFD_SETLKW : F_OFD_SETLK, &fl);
@@ -20,6 +16,33 @@ int lock_convert(int fd, enum lock_mode mode, bool wait)
     if (r < 0)
         return errno == EACCES ? -EAGAIN : -errno;
     return 0;
+}
+
+int lock_convert(int fd, enum lock_mode mode, bool wait)
+{
+    struct flock whole = {
+        .l_type = mode == LOCK_SHARED ? F_RDLCK : F_WRLCK,
+        .l_whence = SEEK_SET,
+    };
+    return set_lock(fd, whole, wait);
+}
+
+int lock_byte(const char *path, uint64_t offset, bool wait)
+{
+    int fd = io_open(path, O_RDWR | O_CREAT, 0600);
+    if (fd < 0)
+        return fd;
+    struct flock byte = {
+        .l_type = F_WRLCK,
+        .l_whence = SEEK_SET,
+        .l_start = (off_t)(offset & (UINT64_MAX >> 2)),
+        .l_len = 1,
+    };
+    int r = set_lock(fd, byte, wait);
+    if (r == 0)
+        return fd;
+    close(fd);
+    return r;
 }
 
 int lock_file(const char *path, enum lock_mode mode, bool wait)

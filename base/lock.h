@@ -4,6 +4,7 @@
 #define VENVFS_BASE_LOCK_H
 
 #include <stdbool.h>
+#include <stdint.h>
 
 enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
 
@@ -11,6 +12,10 @@ enum lock_mode { LOCK_SHARED, LOCK_EXCLUSIVE };
  * held elsewhere. Returns a descriptor whose close() releases the lock, or a negative errno. The
  * file is never removed, and reopened when it was replaced between open and lock. */
 int lock_file(const char *path, enum lock_mode mode, bool wait);
+/* Opens (creating, 0600) the file and locks the byte at `offset` of it exclusively, whether or not
+ * the file has that byte: as many independent locks as there are numbers, and nothing to clean up.
+ * Otherwise as lock_file(). */
+int lock_byte(const char *path, uint64_t offset, bool wait);
 /* Changes the mode of a lock already held; may block or -EAGAIN as above. */
 int lock_convert(int fd, enum lock_mode mode, bool wait);
 

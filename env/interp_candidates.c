@@ -46,7 +46,18 @@ static bool is_wanted(const struct collector *k, const struct pyversion *hint)
     return !k->spec || !hint->n || pyspec_admits(k->spec, hint);
 }
 
-static void add(struct collector *k, const char *path, const struct pyversion *hint)
+/* What follows the version in a folder's name: "3.14.0rc1", "3.14-dev". */
+static bool is_unfinished(const char *rest)
+{
+    static const char *const marks[] = {"a", "b", "rc", "-dev", "-src", "-latest"};
+    for (size_t i = 0; i < ARRAY_SIZE(marks); i++)
+        if (strncmp(rest, marks[i], strlen(marks[i])) == 0)
+            return true;
+    return false;
+}
+
+static void add(struct collector *k, const char *path, const struct pyversion *hint,
+                bool unfinished)
 {
     struct candidates *c = &k->found;
     char real[PATH_MAX];
@@ -55,7 +66,7 @@ static void add(struct collector *k, const char *path, const struct pyversion *h
     for (size_t i = 0; i < c->n; i++)
         if (strcmp(c->list[i].real, real) == 0)
             return;
-    struct candidate one = {.on_path = k->on_path};
+    struct candidate one = {.on_path = k->on_path, .unfinished = unfinished};
     one.hint = hint && hint->n ? *hint : version_in_name(real);
     if (!one.hint.n) {
         _cleanup_free_ char *known = interp_facts_version(k->home, real);
@@ -78,12 +89,12 @@ static void add_program(struct collector *k, const char *dir, const char *name)
     if (!is_program(path))
         return;
     if (!pyenv_is_shim(path)) {
-        add(k, path, NULL);
+        add(k, path, NULL, false);
         return;
     }
     char *behind = NULL;
     if (pyenv_which(name, k->start, &behind, NULL) == 0)
-        add(k, behind, NULL);
+        add(k, behind, NULL, false);
     free(behind);
 }
 
@@ -123,13 +134,14 @@ static void add_installations(struct collector *k, const char *parent, const cha
         if (de->d_name[0] == '.' || strncmp(de->d_name, prefix, n) != 0)
             continue;
         struct pyversion hint = {.n = 0};
-        (void)pyversion_parse(de->d_name + n, &hint);
+        size_t len = pyversion_parse(de->d_name + n, &hint);
+        bool unfinished = len && is_unfinished(de->d_name + n + len);
         if (hint.n < 2)
             hint.n = 0;
         if (!is_wanted(k, &hint))
             continue;
         _cleanup_free_ char *python = xasprintf("%s/%s/bin/python3", parent, de->d_name);
-        add(k, python, &hint);
+        add(k, python, &hint, unfinished);
     }
     if (dir)
         closedir(dir);
@@ -161,6 +173,8 @@ static void add_uv(struct collector *k)
 static int newest_first(const void *va, const void *vb)
 {
     const struct candidate *a = va, *b = vb;
+    if (a->unfinished != b->unfinished)
+        return a->unfinished ? 1 : -1;
     int c = pyversion_cmp(&b->hint, &a->hint);
     return c ? c : strcmp(a->path, b->path);
 }

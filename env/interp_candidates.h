@@ -12,6 +12,7 @@ struct candidate {
     char *path;            /* as found; never a shim */
     char *real;            /* links resolved */
     struct pyversion hint; /* what names or the cache say its version is; n is 0 when unknown */
+    bool unfinished;       /* a pre-release or development build by its name; after all others */
     bool on_path;          /* these come first, in PATH's order; then the newest first */
 };
 struct candidates {

@@ -192,16 +192,23 @@ static int by_spec(struct search *s, const char *text, struct interp **ret, stru
     return by_version(s, &spec, ret, err);
 }
 
+static bool may_name_a_version(const struct pyspec *spec)
+{
+    return spec->kind == PYSPEC_VERSION || spec->kind == PYSPEC_NAME || spec->kind == PYSPEC_PATH;
+}
+
 /* A word of .python-version: pyenv's own versions come first, as pyenv would have it. */
 static int by_word(struct search *s, const char *word, struct interp **ret, struct verror *err)
 {
     struct pyspec spec = pyspec_parse(word);
     _cleanup_free_ char *root = pyenv_root();
     _cleanup_free_ char *dir = NULL;
-    if (root && (spec.kind == PYSPEC_VERSION || spec.kind == PYSPEC_NAME))
+    if (root && may_name_a_version(&spec))
         dir = pyenv_version_dir(root, word);
     if (dir && interp_load(s->home, dir, ret, NULL) == 0)
         return 0;
+    if (spec.kind == PYSPEC_PATH) /* of a file that came with a project: never its own program */
+        return not_found(s, &spec, err);
     return by_spec(s, word, ret, err);
 }
 

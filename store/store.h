@@ -4,7 +4,8 @@
  *   STORE/lock            shared: using or adding; exclusive: removing (gc, a later issue)
  *   STORE/catalog.sqlite  an index that can be rebuilt from the rest
  *   STORE/packs/N.pack    STORE/images/N-SHA256.image   STORE/images/N-SHA256.where
- *   STORE/claims/SHA256   one lock file per wheel being ingested     STORE/tmp/
+ *   STORE/claims          one byte-range lock per wheel being ingested; always empty
+ *   STORE/tmp/            a folder per put under way
  *
  * `where` files hold the resolved location of each blob of an image, so that READ never asks
  * SQLite. They are caches: checked by a checksum, re-made from the catalog when a pack they name is
@@ -13,7 +14,7 @@
  * INVARIANTS of a put (their order survives a crash at any point; garbage may remain, never a
  * dangling reference):
  *   1. a pack is complete, fsynced, renamed into packs/ and its folder fsynced before the catalog
- * names it
+ *      names it
  *   2. an image and its `where` likewise
  *   3. one catalog transaction (synchronous=FULL) makes blobs, images and wheels known together
  *   4. only then may a manifest name the images
@@ -25,8 +26,10 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "base/hash.h"
+#include "base/strbuf.h"
 #include "base/verror.h"
 #include "store/image.h"
 #include "store/pack.h"
@@ -96,8 +99,8 @@ struct store_stats {
     uint64_t apparent_bytes; /* of all files of all images */
     uint64_t unique_bytes;   /* of all blobs, raw */
     uint64_t pack_bytes;     /* on disk */
-    uint64_t
-        dead_bytes; /* compressed bytes in packs that no catalog entry names (share of frames) */
+    uint64_t dead_bytes;     /* compressed bytes in packs that no catalog entry names (share of
+                              * frames; packs that a crash left behind count whole) */
     uint64_t image_bytes, catalog_bytes;
 };
 int store_stats(struct store *store, struct store_stats *ret, struct verror *err);
@@ -118,9 +121,10 @@ enum blob_kind { BLOB_TEXT, BLOB_BYTECODE, BLOB_NATIVE, BLOB_KINDS };
 
 /* Begins a put. The store's lock is taken shared if it is not yet. */
 int store_put_begin(struct store *store, struct store_put **ret, struct verror *err);
-/* Compression level for what follows, 3 unless set. */
 struct put_stream *put_stream_new(struct store_put *put);
-void put_stream_free(struct put_stream *stream); /* NULL is accepted */
+/* Writes what is still in its frames; a failure is reported by store_put_commit(). NULL is
+ * accepted. */
+void put_stream_free(struct put_stream *stream);
 
 struct blob_ref {
     struct sha256 id;
@@ -134,14 +138,16 @@ int put_stream_blob(struct put_stream *stream, enum blob_kind kind, const void *
                     const struct sha256 *known, struct blob_ref *ret, struct verror *err);
 void blob_ref_release(struct blob_ref *ref);
 
-/* Finishes the builder and stages its image for (wheel, target). Thread-safe. *ret is valid once
- * store_put_commit() has returned 0. */
+/* Finishes the builder and stages its image for (wheel, target). Thread-safe. *index is what
+ * store_put_result() takes after the commit. The builder stays the caller's. */
 int store_put_image(struct store_put *put, struct image_builder *builder,
                     const struct store_wheel *wheel, const char *target, size_t *index,
                     struct verror *err);
-/* Flushes all streams (they must be freed before), makes pack and images durable, then known. */
+/* Makes pack and images durable, then known. All streams must be freed before (-EBUSY). After a
+ * failure only store_put_free() is left to call; the same put made again may succeed. */
 int store_put_commit(struct store_put *put, struct verror *err);
-/* After commit: the image staged as `index`. */
+/* After commit: the image staged as `index`; one that another process had committed for the same
+ * (wheel, target), or an identical one, where there was one. */
 struct store_image store_put_result(const struct store_put *put, size_t index);
 /* Frees; when it was not committed, removes every temporary file. NULL is accepted. */
 void store_put_free(struct store_put *put);

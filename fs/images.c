@@ -1,0 +1,222 @@
+#include "fs/images.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <string.h>
+
+#include "base/mem.h"
+
+struct shared_image {
+    struct shared_image *next; /* in its bucket */
+    struct store_image which;
+    struct image *image;
+    unsigned refs;                       /* images->lock */
+    _Atomic(struct image_where *) where; /* NULL until the first read; set once */
+};
+
+#define BUCKETS 1024u /* some hundred images are open at a time */
+
+struct images {
+    /* Leaf locks: nothing else is locked while one is held, and `opening` is never held together
+     * with `lock`. */
+    pthread_mutex_t lock;    /* buckets, refs, open */
+    pthread_mutex_t opening; /* store, reader and every image's where while they are made */
+    char *store_root;
+    size_t cache_bytes;
+    struct store *store;
+    _Atomic(struct blob_reader *) reader; /* set once, after store */
+    size_t open;
+    struct shared_image *buckets[BUCKETS];
+};
+
+struct images *images_new(const char *store_root, size_t cache_bytes)
+{
+    struct images *im = xcalloc(1, sizeof(*im));
+    pthread_mutex_init(&im->lock, NULL);
+    pthread_mutex_init(&im->opening, NULL);
+    im->store_root = xstrdup(store_root);
+    im->cache_bytes = cache_bytes;
+    return im;
+}
+
+void images_free(struct images *im)
+{
+    if (!im)
+        return;
+    if (im->reader)
+        blob_reader_free(im->reader);
+    store_close(im->store);
+    pthread_mutex_destroy(&im->lock);
+    pthread_mutex_destroy(&im->opening);
+    free(im->store_root);
+    free(im);
+}
+
+static int need_reader(struct images *im, struct verror *err)
+{
+    if (atomic_load(&im->reader))
+        return 0;
+    pthread_mutex_lock(&im->opening);
+    int r = 0;
+    if (!im->store)
+        r = store_open(im->store_root, 0, &im->store, err);
+    if (r == 0 && !im->reader) {
+        struct blob_reader *reader;
+        r = blob_reader_new(im->store, im->cache_bytes, &reader, err);
+        if (r == 0)
+            atomic_store(&im->reader, reader);
+    }
+    pthread_mutex_unlock(&im->opening);
+    return r;
+}
+
+static struct shared_image **bucket(struct images *im, uint32_t number)
+{
+    return &im->buckets[number % BUCKETS];
+}
+
+/* Under the lock. */
+static struct shared_image *find(struct images *im, uint32_t number)
+{
+    struct shared_image *s = *bucket(im, number);
+    while (s && s->which.number != number)
+        s = s->next;
+    return s;
+}
+
+static void shared_image_free(struct shared_image *s)
+{
+    image_where_free(atomic_load(&s->where));
+    image_unref(s->image);
+    free(s);
+}
+
+static int check_same(const struct shared_image *s, const struct store_image *which,
+                      struct verror *err)
+{
+    if (sha256_equal(&s->which.id, &which->id))
+        return 0;
+    return verror_set(err, EBADMSG, "image number %u is named with two identities", which->number);
+}
+
+/* A reference to an image that is open already; *ret stays NULL when it is not. */
+static int get_open(struct images *im, const struct store_image *which, struct shared_image **ret,
+                    struct verror *err)
+{
+    int r = 0;
+    pthread_mutex_lock(&im->lock);
+    struct shared_image *s = find(im, which->number);
+    if (s)
+        r = check_same(s, which, err);
+    if (s && r == 0) {
+        s->refs++;
+        *ret = s;
+    }
+    pthread_mutex_unlock(&im->lock);
+    return r;
+}
+
+int images_get(struct images *im, const struct store_image *which, struct shared_image **ret,
+               struct verror *err)
+{
+    struct shared_image *s = NULL;
+    int r = get_open(im, which, &s, err);
+    if (r == 0 && !s)
+        r = need_reader(im, err);
+    if (r < 0)
+        return r;
+    if (s) {
+        *ret = s;
+        return 0;
+    }
+    struct image *image;
+    r = store_image_open(im->store, which, &image, err);
+    if (r < 0)
+        return r;
+    struct shared_image *fresh = xcalloc(1, sizeof(*fresh));
+    fresh->which = *which;
+    fresh->image = image;
+    fresh->refs = 1;
+
+    pthread_mutex_lock(&im->lock);
+    s = find(im, which->number); /* another thread may have been faster */
+    if (!s) {
+        fresh->next = *bucket(im, which->number);
+        *bucket(im, which->number) = fresh;
+        im->open++;
+        *ret = steal_ptr(fresh);
+    } else if ((r = check_same(s, which, err)) == 0) {
+        s->refs++;
+        *ret = s;
+    }
+    pthread_mutex_unlock(&im->lock);
+    if (fresh)
+        shared_image_free(fresh);
+    return r;
+}
+
+void images_put(struct images *im, struct shared_image *s)
+{
+    if (!s)
+        return;
+    pthread_mutex_lock(&im->lock);
+    bool last = --s->refs == 0;
+    if (last) {
+        struct shared_image **p = bucket(im, s->which.number);
+        while (*p != s)
+            p = &(*p)->next;
+        *p = s->next;
+        im->open--;
+    }
+    pthread_mutex_unlock(&im->lock);
+    if (last)
+        shared_image_free(s);
+}
+
+struct image *shared_image_image(const struct shared_image *s)
+{
+    return s->image;
+}
+
+static int need_where(struct images *im, struct shared_image *s, struct verror *err)
+{
+    pthread_mutex_lock(&im->opening);
+    int r = 0;
+    if (!atomic_load(&s->where)) {
+        struct image_where *where;
+        r = image_where_open(im->reader, &s->which, s->image, &where, err);
+        if (r == 0)
+            atomic_store(&s->where, where);
+    }
+    pthread_mutex_unlock(&im->opening);
+    return r;
+}
+
+ssize_t images_read(struct images *im, struct shared_image *s, uint32_t blob, uint64_t offset,
+                    void *buf, size_t size, bool nowait, struct verror *err)
+{
+    if (!atomic_load(&s->where)) {
+        if (nowait)
+            return -EAGAIN;
+        int r = need_where(im, s, err);
+        if (r < 0)
+            return r;
+    }
+    return blob_reader_read(atomic_load(&im->reader), atomic_load(&s->where), s->image, blob,
+                            offset, buf, size, nowait, err);
+}
+
+void images_stats(struct images *im, struct images_stats *ret)
+{
+    *ret = (struct images_stats){.reader = {.cache_limit = im->cache_bytes}};
+    pthread_mutex_lock(&im->lock);
+    ret->open = im->open;
+    for (size_t i = 0; i < BUCKETS; i++)
+        for (struct shared_image *s = im->buckets[i]; s; s = s->next)
+            ret->located += atomic_load(&s->where) != NULL;
+    pthread_mutex_unlock(&im->lock);
+    struct blob_reader *reader = atomic_load(&im->reader);
+    if (reader)
+        blob_reader_stats(reader, &ret->reader);
+}

@@ -1,0 +1,26 @@
+/* mount: mount points; what FUSE needs of the machine, mounting's errors, stale mounts. */
+#ifndef VENVFS_FS_MOUNT_H
+#define VENVFS_FS_MOUNT_H
+
+#include <stdbool.h>
+
+#include "base/verror.h"
+
+/* Records why mounting at `path` failed (errnum may be 0: libfuse keeps its reason) and what to do.
+ * Returns a negative errno. */
+int mount_explain(const char *path, int errnum, struct verror *err);
+
+/* Unmounts: umount2() where permitted, else fusermount3. -EBUSY: in use (never when lazy). */
+int unmount_path(const char *path, bool lazy, struct verror *err);
+
+/* Is something of ours mounted at exactly this path in this mount namespace? */
+bool mounted_at(const char *path);
+
+enum mount_health {
+    MOUNT_NONE,  /* no mount of ours */
+    MOUNT_LIVE,  /* ours, and answering */
+    MOUNT_STALE, /* ours, and its daemon is gone */
+};
+enum mount_health mount_health(const char *path);
+
+#endif

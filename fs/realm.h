@@ -1,0 +1,87 @@
+/* realm: what one mount shows. The hub's realm shows every environment as a folder; an explicit
+ * mount's realm shows one generation of one environment as its root.
+ *
+ * DESIGN. A name of the hub is known from a scan of ENVS; its tree is composed when the name is
+ * first looked up, and again by realm_attach() when a newer generation is current. A replaced tree
+ * stays in its environment's `past` while the kernel holds lookup counts for nodes that only it
+ * explains, so running processes keep reading what they opened. An environment of which the kernel
+ * holds nothing gives its tree back.
+ *
+ * LOCKS, in this order: `composing` (one composition at a time; milliseconds), then `lock` (tables;
+ * never held while an image is read, a file opened, or a message sent). Notifications are sent by
+ * the caller, who holds neither.
+ */
+#ifndef VENVFS_FS_REALM_H
+#define VENVFS_FS_REALM_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/stat.h>
+
+#include "base/home.h"
+#include "base/verror.h"
+#include "fs/images.h"
+#include "fs/tree.h"
+
+#define REALM_ROOT 1u /* FUSE's root */
+
+struct realm;
+
+/* The hub: scans the names of all environments. */
+int realm_new_hub(const struct home *home, struct images *images, struct realm **ret,
+                  struct verror *err);
+/* The current generation of one environment, with `address` as its path. */
+int realm_new_single(const struct home *home, struct images *images, const char *env_name,
+                     const char *address, struct realm **ret, struct verror *err);
+void realm_free(struct realm *realm); /* NULL is accepted */
+
+/* Where a nodeid is. tree NULL: the hub's own node, its root or its CACHEDIR.TAG. */
+struct place {
+    struct tree *tree; /* a reference; place_release() */
+    struct view_node node;
+    uint64_t nodeid;
+};
+void place_release(struct place *place);
+#define _cleanup_place_ _cleanup_(place_release)
+
+/* -ESTALE: a nodeid that means nothing (any more). */
+int realm_resolve(struct realm *realm, uint64_t nodeid, struct place *ret);
+/* The child of a folder. -ENOENT; -ENOTDIR; -EIO: the environment cannot be composed (err says
+ * why, for one line in the log). */
+int realm_lookup(struct realm *realm, const struct place *folder, const char *name, size_t len,
+                 struct place *ret, struct verror *err);
+void realm_stat(struct realm *realm, const struct place *place, struct stat *ret);
+/* Is this the hub's CACHEDIR.TAG? Then its text, else NULL. */
+const char *realm_own_text(const struct place *place);
+
+/* Entries of a folder behind a cookie (0: from the start), without "." and "..". A place without a
+ * nodeid is an environment that is not in view. fn returns false to stop. */
+typedef bool (*realm_dir_fn)(void *arg, const char *name, size_t len, const struct place *place,
+                             uint64_t cookie);
+void realm_readdir(struct realm *realm, const struct place *folder, uint64_t cookie,
+                   realm_dir_fn fn, void *arg);
+uint64_t realm_parent_ino(struct realm *realm, const struct place *folder);
+
+/* Lookup counts, as the kernel keeps them. Hold comes before the reply that carries the nodeid. */
+void realm_hold(struct realm *realm, const struct place *place);
+void realm_forget(struct realm *realm, uint64_t nodeid, uint64_t count);
+/* Gives back replaced trees that nobody needs; after the invalidations of a change were sent. */
+void realm_settle(struct realm *realm);
+
+/* Makes the current generation of an environment visible; composes it only when an older one is in
+ * view. change() gets what must be invalidated, afterwards, holding no lock. */
+int realm_attach(struct realm *realm, const char *name, tree_change_fn change, void *arg,
+                 struct verror *err);
+/* Hides an environment from the hub until it is attached again. -ENOENT. */
+int realm_detach(struct realm *realm, const char *name, tree_change_fn change, void *arg,
+                 struct verror *err);
+
+/* The generation that an explicit mount's realm shows. */
+unsigned realm_generation(const struct realm *realm);
+/* How many environments the hub shows. */
+size_t realm_names(struct realm *realm);
+/* Array of {"name", "slot", "generation"} of the environments whose tree is composed. */
+json_t *realm_in_view(struct realm *realm);
+
+#endif

@@ -1,0 +1,300 @@
+/* realm: composing, switching and forgetting trees. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/mem.h"
+#include "env/envs.h"
+#include "fs/nodeid.h"
+#include "fs/realm_internal.h"
+
+int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
+                  struct verror *err)
+{
+    struct env *disk;
+    int e = env_open(r->home, name, false, false, &disk, err);
+    if (e < 0)
+        return e;
+    if (disk->slot == 0 || disk->slot > NODEID_MASK(NODEID_SLOT_BITS)) {
+        e = verror_set(err, EBADMSG, "environment %s has the slot %u, which is out of range", name,
+                       disk->slot);
+        env_free(disk);
+        return e;
+    }
+    pthread_mutex_lock(&r->lock);
+    struct liveenv *env = realm_add_env(r, name, disk->slot);
+    pthread_mutex_unlock(&r->lock);
+
+    struct tree_place place = {
+        .slot = disk->slot, .is_mount_root = r->address != NULL, .address = r->address};
+    e = tree_compose(disk->manifest, &place, r->images, &env->ids, ret, err);
+    env_free(disk);
+    if (e < 0)
+        return verror_prefix(err, "environment %s", name), e;
+    *ret_env = env;
+    return 0;
+}
+
+/* ---- what the kernel holds ---- */
+
+struct need {
+    const struct realm *realm;
+    const struct tree *newer; /* the current tree, or NULL */
+    const struct past *older; /* first of the newer past trees ... */
+    const struct past *end;   /* ... up to this one, the tree that is asked about */
+};
+
+static bool explained(const struct need *n, uint64_t group)
+{
+    struct view_node node;
+    if (n->newer && tree_resolve(n->newer, group, &node))
+        return true;
+    for (const struct past *p = n->older; p != n->end; p = p->next)
+        if (tree_resolve(p->tree, group, &node))
+            return true;
+    return false;
+}
+
+/* tree_each_group(): goes on while the group is no reason to keep the tree. */
+static bool no_reason(void *arg, uint64_t group)
+{
+    const struct need *n = arg;
+    return held_count(&n->realm->held, group) == 0 || explained(n, group);
+}
+
+static void add_past(struct liveenv *env, struct tree *tree)
+{
+    struct past *p = xmalloc(sizeof(*p));
+    *p = (struct past){.next = env->past, .tree = tree};
+    env->past = p;
+}
+
+void liveenv_retire(struct liveenv *env)
+{
+    if (env->current)
+        add_past(env, steal_ptr(env->current));
+}
+
+void realm_prune(struct realm *r, struct liveenv *env, struct past **garbage)
+{
+    struct need need = {.realm = r};
+    if (env->current && tree_each_group(env->current, no_reason, &need)) {
+        /* The kernel holds nothing of it: composed again when it is looked up again. */
+        liveenv_retire(env);
+    }
+    need.newer = env->current;
+    struct past **link = &env->past;
+    while (*link) {
+        struct past *p = *link;
+        need.older = env->past;
+        need.end = p;
+        if (tree_each_group(p->tree, no_reason, &need)) {
+            *link = p->next;
+            p->next = *garbage;
+            *garbage = p;
+        } else {
+            link = &p->next;
+        }
+    }
+}
+
+void past_free(struct past *list)
+{
+    while (list) {
+        struct past *next = list->next;
+        tree_unref(list->tree);
+        free(list);
+        list = next;
+    }
+}
+
+static bool has_tree(const struct liveenv *env, const struct tree *tree)
+{
+    bool found = env->current == tree;
+    for (const struct past *p = env->past; p && !found; p = p->next)
+        found = p->tree == tree;
+    return found;
+}
+
+void realm_hold(struct realm *r, const struct place *place)
+{
+    pthread_mutex_lock(&r->lock);
+    held_add(&r->held, nodeid_group(place->nodeid));
+    /* The tree may have been replaced and given back since it answered this lookup. */
+    if (place->tree) {
+        struct liveenv *env = realm_find_env(r, tree_slot(place->tree));
+        if (env && !has_tree(env, place->tree))
+            add_past(env, tree_ref(place->tree));
+    }
+    pthread_mutex_unlock(&r->lock);
+}
+
+static uint64_t root_of(const struct liveenv *env)
+{
+    return nodeid_of_table(env->slot, NODEID_TABLE_ROOT);
+}
+
+void realm_settle(struct realm *r)
+{
+    struct past *garbage = NULL;
+    pthread_mutex_lock(&r->lock);
+    for (size_t i = 0; i < r->n_envs; i++)
+        if (r->envs[i]->past)
+            realm_prune(r, r->envs[i], &garbage);
+    pthread_mutex_unlock(&r->lock);
+    past_free(garbage);
+}
+
+void realm_forget(struct realm *r, uint64_t nodeid, uint64_t count)
+{
+    struct past *garbage = NULL;
+    if (nodeid == REALM_ROOT)
+        return;
+    pthread_mutex_lock(&r->lock);
+    if (held_sub(&r->held, nodeid_group(nodeid), count) == 0) {
+        struct liveenv *env = realm_find_env(r, nodeid_slot(nodeid));
+        if (env && (env->past || held_count(&r->held, root_of(env)) == 0))
+            realm_prune(r, env, &garbage);
+    }
+    pthread_mutex_unlock(&r->lock);
+    past_free(garbage);
+}
+
+/* ---- switching ---- */
+
+static void list_changed(struct realm *r)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    bool later = now.tv_sec > r->changed.tv_sec ||
+                 (now.tv_sec == r->changed.tv_sec && now.tv_nsec > r->changed.tv_nsec);
+    if (later) {
+        r->changed = now;
+    } else if (++r->changed.tv_nsec == 1000000000) {
+        r->changed.tv_sec++;
+        r->changed.tv_nsec = 0;
+    }
+}
+
+/* The environment of a name, when its tree is in view: a reference to the tree. */
+static struct tree *tree_in_view(struct realm *r, const char *name)
+{
+    struct tree *tree = NULL;
+    bool found;
+    pthread_mutex_lock(&r->lock);
+    size_t i = realm_find_name(r, name, strlen(name), &found);
+    if (found && r->names[i].env && r->names[i].env->current)
+        tree = tree_ref(r->names[i].env->current);
+    pthread_mutex_unlock(&r->lock);
+    return tree;
+}
+
+static int check_exists(struct realm *r, const char *name, struct verror *err)
+{
+    struct env *disk;
+    int e = env_open(r->home, name, false, false, &disk, err);
+    if (e == 0)
+        env_free(disk);
+    return e;
+}
+
+/* Puts `fresh` in the place of what was in view under the name. Returns whether it is the same
+ * environment, so that its root keeps its nodeid. */
+static bool swap_tree(struct realm *r, const char *name, struct liveenv *env, struct tree *fresh)
+{
+    pthread_mutex_lock(&r->lock);
+    struct realm_name *n = realm_add_name(r, name, strlen(name));
+    struct liveenv *old = n->env;
+    if (old && old != env) /* removed and made again: another slot */
+        liveenv_retire(old);
+    liveenv_retire(env);
+    env->current = fresh;
+    n->env = env;
+    pthread_mutex_unlock(&r->lock);
+    return old == env;
+}
+
+static int switch_tree(struct realm *r, const char *name, const struct tree *before,
+                       tree_change_fn change, void *arg, struct verror *err)
+{
+    struct liveenv *env;
+    struct tree *fresh;
+    pthread_mutex_lock(&r->composing);
+    int e = realm_compose(r, name, &env, &fresh, err);
+    bool same = false;
+    if (e == 0) {
+        tree_ref(fresh); /* for the comparison */
+        same = swap_tree(r, name, env, fresh);
+    }
+    pthread_mutex_unlock(&r->composing);
+    if (e < 0)
+        return e;
+    if (same)
+        tree_diff(before, fresh, change, arg);
+    else
+        change(arg, REALM_ROOT, name, strlen(name));
+    tree_unref(fresh);
+    return 0;
+}
+
+/* Makes the name visible; returns whether it was already. */
+static bool show_name(struct realm *r, const char *name)
+{
+    bool found;
+    pthread_mutex_lock(&r->lock);
+    size_t i = realm_find_name(r, name, strlen(name), &found);
+    bool visible = found && !r->names[i].hidden;
+    if (found && !visible) {
+        r->names[i].hidden = false;
+        r->n_hidden--;
+    } else if (!found) {
+        realm_add_name(r, name, strlen(name));
+    }
+    if (!visible)
+        list_changed(r);
+    pthread_mutex_unlock(&r->lock);
+    return visible;
+}
+
+int realm_attach(struct realm *r, const char *name, tree_change_fn change, void *arg,
+                 struct verror *err)
+{
+    struct tree *before = tree_in_view(r, name);
+    if (before) {
+        int e = switch_tree(r, name, before, change, arg, err);
+        tree_unref(before);
+        return e;
+    }
+    int e = check_exists(r, name, err);
+    if (e < 0)
+        return e;
+    bool known = show_name(r, name);
+    change(arg, REALM_ROOT, name, strlen(name)); /* the kernel may remember that it was missing */
+    if (!known)
+        change(arg, REALM_ROOT, NULL, 0);
+    return 0;
+}
+
+int realm_detach(struct realm *r, const char *name, tree_change_fn change, void *arg,
+                 struct verror *err)
+{
+    bool found;
+    pthread_mutex_lock(&r->lock);
+    size_t i = realm_find_name(r, name, strlen(name), &found);
+    found = found && !r->names[i].hidden;
+    if (found) {
+        if (r->names[i].env)
+            liveenv_retire(r->names[i].env);
+        r->names[i].env = NULL;
+        r->names[i].hidden = true;
+        r->n_hidden++;
+        list_changed(r);
+    }
+    pthread_mutex_unlock(&r->lock);
+    if (!found)
+        return verror_set(err, ENOENT, "the hub shows no environment named %s", name);
+    change(arg, REALM_ROOT, name, strlen(name));
+    change(arg, REALM_ROOT, NULL, 0);
+    return 0;
+}

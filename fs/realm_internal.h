@@ -1,0 +1,63 @@
+/* What realm.c and realm_change.c share. */
+#ifndef VENVFS_FS_REALM_INTERNAL_H
+#define VENVFS_FS_REALM_INTERNAL_H
+
+#include <pthread.h>
+
+#include "fs/held.h"
+#include "fs/ids.h"
+#include "fs/realm.h"
+
+struct past {
+    struct past *next; /* older */
+    struct tree *tree;
+};
+
+/* An environment that is or was in view. */
+struct liveenv {
+    char *name;
+    uint32_t slot;
+    struct ids ids;       /* realm->composing */
+    struct tree *current; /* realm->lock; NULL: not composed, or detached */
+    struct past *past;    /* realm->lock; newest first */
+};
+
+/* A name in the hub. */
+struct realm_name {
+    uint64_t cookie; /* 62-bit hash of the name: the order and the offset of directory entries */
+    char *name;
+    struct liveenv *env; /* NULL until first looked up */
+    bool hidden;         /* detached, though it may be on disk */
+};
+
+struct realm {
+    const struct home *home; /* outlives the realm */
+    struct images *images;
+    char *address; /* explicit mounts; NULL: the hub */
+
+    pthread_mutex_t composing;
+    pthread_mutex_t lock;     /* everything below */
+    struct realm_name *names; /* sorted by cookie, then name */
+    size_t n_names, alloc_names, n_hidden;
+    struct liveenv **envs; /* sorted by slot */
+    size_t n_envs, alloc_envs;
+    struct held held;
+    struct timespec changed; /* of the list of names */
+};
+
+/* All under the lock. */
+size_t realm_find_name(const struct realm *realm, const char *name, size_t len, bool *found);
+struct realm_name *realm_add_name(struct realm *realm, const char *name, size_t len);
+struct liveenv *realm_find_env(const struct realm *realm, uint32_t slot);
+struct liveenv *realm_add_env(struct realm *realm, const char *name, uint32_t slot);
+/* Drops trees that nothing held needs; *garbage gets them, to be released without the lock. */
+void realm_prune(struct realm *realm, struct liveenv *env, struct past **garbage);
+void past_free(struct past *list);
+/* Moves the current tree to the past, where realm_prune() decides. */
+void liveenv_retire(struct liveenv *env);
+
+/* With `composing` held and without the lock: composes the current generation on disk. */
+int realm_compose(struct realm *realm, const char *name, struct liveenv **env, struct tree **ret,
+                  struct verror *err);
+
+#endif

@@ -1,0 +1,245 @@
+#include "fs/session_internal.h"
+
+#include <errno.h>
+#include <linux/fuse.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "fs/mount.h"
+
+#define INIT_SECONDS 20
+
+/* ---- between libfuse and the kernel ---- */
+
+static ssize_t counted_read(int fd, void *buf, size_t size, void *userdata)
+{
+    struct session *s = userdata;
+    ssize_t n = read(fd, buf, size);
+    if (n < (ssize_t)sizeof(struct fuse_in_header))
+        return n;
+    const struct fuse_in_header *in = buf;
+    counters_count(s->context.counters, in->opcode);
+    if (in->opcode == FUSE_INIT &&
+        n >= (ssize_t)(sizeof(*in) + offsetof(struct fuse_init_in, flags) + sizeof(uint32_t))) {
+        const struct fuse_init_in *init = (const void *)(in + 1);
+        s->init_unique = in->unique;
+        s->init_flags = init->flags;
+        pthread_mutex_lock(&s->lock);
+        s->major = init->major;
+        s->minor = init->minor;
+        pthread_mutex_unlock(&s->lock);
+    }
+    return n;
+}
+
+/* libfuse up to 3.16 believes to ask for PARALLEL_DIROPS but never sends the flag: without it
+ * lookups and listings of one folder wait for each other. */
+static bool patch_init_reply(struct session *s, struct iovec *iov, int count)
+{
+    const struct fuse_out_header *out = iov[0].iov_base;
+    if (iov[0].iov_len < sizeof(*out) || out->unique != s->init_unique || out->error != 0)
+        return false;
+    s->init_unique = 0;
+    if (count > 1 && iov[1].iov_len >= offsetof(struct fuse_init_out, flags) + sizeof(uint32_t)) {
+        struct fuse_init_out *init = iov[1].iov_base;
+        if (init->major == FUSE_KERNEL_VERSION)
+            init->flags |= s->init_flags & FUSE_PARALLEL_DIROPS;
+    }
+    return true;
+}
+
+static void set_flag(struct session *s, bool *flag)
+{
+    pthread_mutex_lock(&s->lock);
+    *flag = true;
+    pthread_cond_broadcast(&s->changed);
+    pthread_mutex_unlock(&s->lock);
+}
+
+static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *userdata)
+{
+    struct session *s = userdata;
+    bool init = s->init_unique != 0 && patch_init_reply(s, iov, count);
+    ssize_t n = writev(fd, iov, count);
+    if (init && n > 0)
+        set_flag(s, &s->ready);
+    return n;
+}
+
+static const struct fuse_custom_io custom_io = {.read = counted_read, .writev = patched_writev};
+
+/* ---- loop ---- */
+
+static void *loop(void *arg)
+{
+    struct session *s = arg;
+    struct fuse_buf buf = {0};
+    while (!fuse_session_exited(s->fuse)) {
+        int n = fuse_session_receive_buf(s->fuse, &buf);
+        if (n == -EINTR || n == -EAGAIN)
+            continue;
+        if (n <= 0)
+            break;
+        fuse_session_process_buf(s->fuse, &buf);
+    }
+    free(buf.mem);
+    atomic_store(&s->alive, false);
+    set_flag(s, &s->ended);
+    if (!atomic_load(&s->unmounting)) {
+        uint64_t one = 1;
+        ssize_t ignored = write(s->context.ended, &one, sizeof(one));
+        (void)ignored;
+    }
+    return NULL;
+}
+
+/* ---- life ---- */
+
+static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
+{
+    if (level > FUSE_LOG_WARNING)
+        return;
+    _cleanup_free_ char *line = xvasprintf(fmt, ap);
+    line[strcspn(line, "\n")] = '\0';
+    log_line("%s", line);
+}
+
+static void session_release(struct session *s)
+{
+    realm_free(s->realm);
+    pthread_mutex_destroy(&s->lock);
+    pthread_cond_destroy(&s->changed);
+    free(s->mountpoint);
+    free(s->buffer);
+    free(s);
+}
+
+static struct session *session_new(const struct session_context *context, const char *mountpoint)
+{
+    struct session *s = xcalloc(1, sizeof(*s));
+    s->context = *context;
+    s->mountpoint = xstrdup(mountpoint);
+    pthread_mutex_init(&s->lock, NULL);
+    pthread_cond_init(&s->changed, NULL);
+    atomic_init(&s->alive, true);
+    return s;
+}
+
+static int mount_fuse(struct session *s, struct verror *err)
+{
+    char name[] = "venvfs";
+    char options[] = "-oro,nosuid,nodev,default_permissions,fsname=venvfs,subtype=venvfs";
+    char *argv[] = {name, options, NULL};
+    struct fuse_args args = FUSE_ARGS_INIT(2, argv);
+    fuse_set_log_func(log_libfuse);
+    s->fuse = fuse_session_new(&args, &session_ops, sizeof(session_ops), s);
+    fuse_opt_free_args(&args);
+    if (!s->fuse)
+        return verror_set(err, EINVAL, "libfuse %s refused the mount options", fuse_pkgversion());
+    errno = 0;
+    if (fuse_session_mount(s->fuse, s->mountpoint) != 0) {
+        int r = mount_explain(s->mountpoint, errno, err);
+        fuse_session_destroy(s->fuse);
+        return r;
+    }
+    int r = fuse_session_custom_io(s->fuse, &custom_io, fuse_session_fd(s->fuse));
+    if (r == 0)
+        return 0;
+    fuse_session_unmount(s->fuse);
+    fuse_session_destroy(s->fuse);
+    return verror_errno(err, r, "taking over the descriptor of %s", s->mountpoint);
+}
+
+static bool wait_for(struct session *s, const bool *flag, int seconds)
+{
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += seconds;
+    pthread_mutex_lock(&s->lock);
+    int r = 0;
+    while (!*flag && !s->ended && r == 0)
+        r = pthread_cond_timedwait(&s->changed, &s->lock, &until);
+    bool set = *flag;
+    pthread_mutex_unlock(&s->lock);
+    return set;
+}
+
+int session_start(const struct session_context *context, struct realm *realm,
+                  const char *mountpoint, struct session **ret, struct verror *err)
+{
+    struct session *s = session_new(context, mountpoint);
+    s->realm = realm;
+    int r = mount_fuse(s, err);
+    if (r < 0) {
+        session_release(s);
+        return r;
+    }
+    r = pthread_create(&s->thread, NULL, loop, s);
+    if (r != 0) {
+        fuse_session_unmount(s->fuse);
+        fuse_session_destroy(s->fuse);
+        session_release(s);
+        return verror_errno(err, r, "starting a thread for %s", mountpoint);
+    }
+    if (!wait_for(s, &s->ready, INIT_SECONDS)) {
+        r = verror_set(err, EIO, "the kernel did not open the connection for %s", mountpoint);
+        session_unmount(s, true, NULL);
+        session_free(s);
+        return r;
+    }
+    *ret = s;
+    return 0;
+}
+
+const char *session_mountpoint(const struct session *s)
+{
+    return s->mountpoint;
+}
+
+struct realm *session_realm(const struct session *s)
+{
+    return s->realm;
+}
+
+bool session_alive(const struct session *s)
+{
+    return atomic_load(&s->alive);
+}
+
+void session_protocol(const struct session *s, unsigned *major, unsigned *minor)
+{
+    *major = s->major; /* written once, before session_start() returned */
+    *minor = s->minor;
+}
+
+int session_unmount(struct session *s, bool lazy, struct verror *err)
+{
+    atomic_store(&s->unmounting, true);
+    if (!session_alive(s))
+        return 0;
+    /* Not fuse_session_unmount(): it closes the descriptor the loop is reading from. */
+    int r = unmount_path(s->mountpoint, false, err);
+    if (r == -EBUSY && lazy)
+        r = unmount_path(s->mountpoint, true, err);
+    if (r == -EBUSY)
+        atomic_store(&s->unmounting, false);
+    return r;
+}
+
+bool session_free(struct session *s)
+{
+    /* The kernel ends the connection of a mount without users at once. */
+    if (!wait_for(s, &s->ended, 1))
+        return false;
+    pthread_join(s->thread, NULL);
+    pool_wait(s->context.workers); /* answers under way use the session */
+    fuse_session_unmount(s->fuse); /* finds the connection ended, and only closes it */
+    fuse_session_destroy(s->fuse);
+    session_release(s);
+    return true;
+}

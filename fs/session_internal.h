@@ -1,0 +1,42 @@
+/* What session.c, ops.c, reads.c and notices.c share. */
+#ifndef VENVFS_FS_SESSION_INTERNAL_H
+#define VENVFS_FS_SESSION_INTERNAL_H
+
+#define FUSE_USE_VERSION 314
+#include <fuse3/fuse_lowlevel.h>
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "fs/session.h"
+
+/* About 30 years: the kernel remembers until it is told otherwise. */
+#define FOREVER 1e9
+
+struct session {
+    struct session_context context;
+    struct realm *realm;
+    char *mountpoint;
+    struct fuse_session *fuse;
+    pthread_t thread;
+    atomic_bool alive;
+    atomic_bool unmounting;
+
+    /* The loop thread's own. */
+    uint64_t init_unique; /* of the kernel's INIT request; 0: answered or not seen */
+    uint32_t init_flags;  /* offered by the kernel */
+    char *buffer;         /* for answers to READ */
+    size_t buffer_size;
+
+    pthread_mutex_t lock; /* the rest; leaf */
+    pthread_cond_t changed;
+    bool ready, ended;
+    unsigned major, minor;
+};
+
+extern const struct fuse_lowlevel_ops session_ops;
+
+/* Answers a READ of a regular file, from the loop when nothing has to be waited for. */
+void read_file(struct session *session, fuse_req_t req, const struct place *file, uint64_t offset,
+               size_t size);
+
+#endif

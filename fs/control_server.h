@@ -1,0 +1,29 @@
+/* The daemon's end of the control socket: one thread, requests in turn. */
+#ifndef VENVFS_FS_CONTROL_SERVER_H
+#define VENVFS_FS_CONTROL_SERVER_H
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#include "base/verror.h"
+
+struct control_server;
+
+/* Listens at path (0600; a dead daemon's socket is replaced). */
+int control_listen(const char *path, struct control_server **ret, struct verror *err);
+void control_server_free(struct control_server *server); /* NULL is accepted; removes the socket */
+
+struct control_handler {
+    /* Performs one request: fills answer, an object, and returns 0, or a negative errno. */
+    int (*perform)(void *arg, const char *verb, const json_t *request, json_t *answer,
+                   struct verror *err);
+    void (*event)(void *arg); /* `watched` became readable */
+    void *arg;
+    int watched;      /* a descriptor */
+    int quit;         /* a descriptor: readable means stop */
+    const bool *stop; /* set by perform(): stop after the answer */
+};
+/* Serves until told to stop. A client that stalls or sends nonsense is dropped. */
+void control_serve(struct control_server *server, const struct control_handler *handler);
+
+#endif

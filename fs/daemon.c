@@ -1,0 +1,209 @@
+#include "fs/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <malloc.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/lock.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "fs/control.h"
+#include "fs/control_wire.h"
+#include "fs/daemon_internal.h"
+#include "fs/mount.h"
+#include "venvfs-config.h"
+
+#define LOG_LIMIT (1 << 20)
+#define FRAME_CACHE_BYTES (8u << 20)
+#define WORKERS 2 /* they wait for the disk more than for a CPU */
+
+/* ---- the process ---- */
+
+static int open_log(const struct home *home, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(home->root, "daemon.log");
+    struct stat st;
+    int truncate = stat(path, &st) == 0 && st.st_size > LOG_LIMIT ? O_TRUNC : 0;
+    _cleanup_close_ int fd = io_open(path, O_WRONLY | O_CREAT | O_APPEND | truncate, 0600);
+    if (fd < 0)
+        return verror_errno(err, fd, "%s", path);
+    if (dup2(fd, STDERR_FILENO) < 0)
+        return verror_errno(err, errno, "%s", path);
+    return 0;
+}
+
+/* SIGTERM, SIGINT and SIGHUP are blocked in every thread; the first two come by the descriptor. */
+static int quit_descriptor(struct verror *err)
+{
+    sigset_t blocked, quit;
+    signal(SIGPIPE, SIG_IGN);
+    signal(SIGHUP, SIG_IGN);
+    sigemptyset(&quit);
+    sigaddset(&quit, SIGTERM);
+    sigaddset(&quit, SIGINT);
+    blocked = quit;
+    pthread_sigmask(SIG_BLOCK, &blocked, NULL);
+    int fd = signalfd(-1, &quit, SFD_CLOEXEC | SFD_NONBLOCK);
+    return fd < 0 ? verror_errno(err, errno, "waiting for signals") : fd;
+}
+
+static void limit_memory(void)
+{
+    /* An arena per thread would keep what each once needed. */
+    mallopt(M_ARENA_MAX, 2);
+    mallopt(M_MMAP_THRESHOLD, 256 * 1024);
+    mallopt(M_TRIM_THRESHOLD, 512 * 1024);
+}
+
+/* ---- being found ---- */
+
+static int write_facts(const struct home *home, const char *socket, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(home->root, "daemon.json");
+    json_t *facts = json_pack("{s:i, s:s, s:s, s:s}", "pid", (int)getpid(), "socket", socket,
+                              "version", VENVFS_VERSION, "hub", home->hub);
+    _cleanup_free_ char *text = facts ? json_dumps(facts, JSON_INDENT(2)) : NULL;
+    json_decref(facts);
+    if (!text)
+        return verror_set(err, EINVAL, "%s or %s is not in UTF-8", socket, home->hub);
+    int r = io_write_file_atomic(path, text, strlen(text), 0600, false);
+    return r < 0 ? verror_errno(err, r, "writing %s", path) : 0;
+}
+
+static void remove_facts(const struct home *home)
+{
+    _cleanup_free_ char *path = path_join(home->root, "daemon.json");
+    (void)io_unlink(path);
+}
+
+static void tell(int *ready, int result, const struct verror *err)
+{
+    if (*ready < 0)
+        return;
+    json_t *answer = result < 0 ? control_error(result, err) : json_pack("{s:b}", "ok", 1);
+    _cleanup_free_ char *text = json_dumps(answer, JSON_COMPACT);
+    json_decref(answer);
+    if (text) {
+        (void)io_write_all(*ready, text, strlen(text));
+        (void)io_write_all(*ready, "\n", 1);
+    }
+    close(*ready);
+    *ready = -1;
+}
+
+/* ---- life ---- */
+
+static json_t *lines_of(const struct strbuf *text)
+{
+    json_t *list = json_array();
+    for (const char *line = text->buf; *line;) {
+        size_t len = strcspn(line, "\n");
+        log_line("%.*s", (int)len, line);
+        json_array_append_new(list, json_stringn_nocheck(line, len));
+        line += len + (line[len] == '\n');
+    }
+    return list;
+}
+
+static int prepare(struct daemon *d, struct verror *err)
+{
+    _cleanup_strbuf_ struct strbuf moved = STRBUF_INIT;
+    int r = heal_stale_mounts(d->home, err);
+    if (r >= 0 && mounted_at(d->home->hub))
+        r = verror_set(err, EBUSY, "something is mounted at %s that this daemon did not mount",
+                       d->home->hub);
+    if (r >= 0)
+        r = stubs_prepare(d->home, &d->stubs, &moved, err);
+    d->notices = lines_of(&moved);
+    d->context.ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    d->context.workers = pool_new(WORKERS);
+    d->context.images = images_new(d->home->store, FRAME_CACHE_BYTES);
+    d->context.counters = &d->counters;
+    if (r >= 0 && (d->context.ended < 0 || !d->context.workers))
+        r = verror_errno(err, errno, "starting the daemon's threads");
+    return r < 0 ? r : 0;
+}
+
+static void release(struct daemon *d)
+{
+    free(d->mounts);
+    stubs_free(d->stubs);
+    json_decref(d->notices);
+    pool_free(d->context.workers);
+    /* A detached mount may still be served until the process ends, so its images stay. */
+    if (d->context.ended >= 0)
+        close(d->context.ended);
+}
+
+static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
+{
+    _cleanup_free_ char *socket = path_join(d->home->runtime, "control");
+    struct control_server *server = NULL;
+    int r = daemon_mount_hub(d, err);
+    if (r == 0)
+        r = control_listen(socket, &server, err);
+    if (r == 0)
+        r = write_facts(d->home, socket, err);
+    if (r == 0) {
+        log_line("venvfs %s serves %s", VENVFS_VERSION, d->home->hub);
+        tell(ready, 0, NULL);
+        struct control_handler handler = {.perform = daemon_perform,
+                                          .event = daemon_session_ended,
+                                          .arg = d,
+                                          .watched = d->context.ended,
+                                          .quit = quit,
+                                          .stop = &d->stop};
+        control_serve(server, &handler);
+        log_line("stopping");
+        remove_facts(d->home);
+    }
+    control_server_free(server);
+    daemon_unmount_all(d);
+    return r;
+}
+
+static int run_locked(const struct home *home, int *ready, struct verror *err)
+{
+    struct daemon d = {.home = home, .started = time(NULL), .context = {.ended = -1}};
+    _cleanup_close_ int quit = quit_descriptor(err);
+    int r = quit < 0 ? quit : prepare(&d, err);
+    if (r == 0)
+        r = serve(&d, quit, ready, err);
+    release(&d);
+    return r;
+}
+
+int daemon_run(const struct home *home, int ready, struct verror *err)
+{
+    _cleanup_verror_ struct verror own = VERROR_INIT;
+    _cleanup_free_ char *lock_path = path_join(home->root, "daemon.lock");
+    _cleanup_close_ int lock = -1;
+    umask(077);
+    limit_memory();
+    int r = chdir("/") < 0 ? -errno : home_create(home, &own);
+    if (r == 0)
+        r = open_log(home, &own);
+    if (r == 0) {
+        lock = lock_file(lock_path, LOCK_EXCLUSIVE, false);
+        if (lock == -EAGAIN)
+            r = verror_set(&own, EAGAIN, "another daemon of this user runs");
+        else if (lock < 0)
+            r = verror_errno(&own, lock, "%s", lock_path);
+    }
+    if (r == 0)
+        r = run_locked(home, &ready, &own);
+    if (r < 0 && r != -EAGAIN)
+        log_line("not started: %s", verror_message(&own));
+    tell(&ready, r, &own);
+    if (r < 0)
+        verror_move(err, &own);
+    return r;
+}

@@ -1,0 +1,48 @@
+/* The daemon's one context struct; all of it belongs to the control thread. */
+#ifndef VENVFS_FS_DAEMON_INTERNAL_H
+#define VENVFS_FS_DAEMON_INTERNAL_H
+
+#include <jansson.h>
+#include <time.h>
+
+#include "fs/control_server.h"
+#include "fs/daemon.h"
+#include "fs/session.h"
+#include "fs/stubs.h"
+
+/* An explicit mount: one generation of an environment, read-only, at a folder of the user's. */
+struct explicit_mount {
+    char *env;
+    char *dir;
+    unsigned generation;
+    bool made_dir;
+    struct session *session;
+};
+
+struct daemon {
+    const struct home *home;
+    struct session_context context;
+    struct counters counters;
+    struct session *hub; /* NULL: unmounted from outside; mounted again when a command comes */
+    struct explicit_mount *mounts;
+    size_t n_mounts, alloc_mounts;
+    struct stubs *stubs;
+    json_t *notices; /* strings for the user: what was moved from beneath the hub */
+    time_t started;
+    bool stop;
+};
+
+/* Mounts the hub. */
+int daemon_mount_hub(struct daemon *d, struct verror *err);
+/* One request of a command; see control_handler. */
+int daemon_perform(void *daemon, const char *verb, const json_t *request, json_t *answer,
+                   struct verror *err);
+/* A session ended though nobody here unmounted it. */
+void daemon_session_ended(void *daemon);
+/* Unmounts everything, detaching what is busy. */
+void daemon_unmount_all(struct daemon *d);
+
+/* Fills answer with what `venvfs status` shows. */
+void daemon_status(const struct daemon *d, json_t *answer);
+
+#endif

@@ -1,0 +1,28 @@
+/* stubs: what lies beneath the hub's mount point.
+ *
+ * After a reboot or logout HUB/NAME/bin/python is a stub that starts the daemon and then runs the
+ * real thing at the same path, and HUB/NAME/bin/activate likewise; so links and scripts that name
+ * an environment never dangle. The folder beneath is kept open, so stubs come and go while the hub
+ * covers it.
+ */
+#ifndef VENVFS_FS_STUBS_H
+#define VENVFS_FS_STUBS_H
+
+#include "base/home.h"
+#include "base/strbuf.h"
+#include "base/verror.h"
+
+struct stubs;
+
+/* Makes the hub's folder when missing and the stubs of all environments in it. Nothing may be
+ * mounted there yet. Files that are no stubs are moved to HOME/edits/ and told in `moved`, a line
+ * each. -ENOTEMPTY: a folder with files that was never a hub, which is left alone. */
+int stubs_prepare(const struct home *home, struct stubs **ret, struct strbuf *moved,
+                  struct verror *err);
+void stubs_free(struct stubs *stubs); /* closes the folder; the stubs stay. NULL is accepted */
+
+/* Adds the stubs of an environment unless they are there. python_dir: "python3.11". */
+int stubs_add(struct stubs *stubs, const char *name, const char *python_dir, struct verror *err);
+int stubs_remove(struct stubs *stubs, const char *name, struct verror *err);
+
+#endif

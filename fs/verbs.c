@@ -1,0 +1,291 @@
+/* daemon: what commands may ask of it. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "env/envs.h"
+#include "fs/control.h"
+#include "fs/daemon_internal.h"
+#include "fs/mount.h"
+#include "venvfs-config.h"
+
+/* ---- mounts ---- */
+
+int daemon_mount_hub(struct daemon *d, struct verror *err)
+{
+    struct realm *realm;
+    int r = realm_new_hub(d->home, d->context.images, &realm, err);
+    if (r == 0)
+        r = session_start(&d->context, realm, d->home->hub, &d->hub, err);
+    return r;
+}
+
+/* HOME/mounts.json lets the next command heal what this process leaves when it is killed. */
+static void write_mounts(const struct daemon *d)
+{
+    _cleanup_free_ char *path = path_join(d->home->root, "mounts.json");
+    json_t *list = json_array();
+    for (size_t i = 0; i < d->n_mounts; i++)
+        json_array_append_new(
+            list, json_pack("{s:s, s:s}", "env", d->mounts[i].env, "dir", d->mounts[i].dir));
+    _cleanup_free_ char *text = json_dumps(list, JSON_INDENT(2));
+    json_decref(list);
+    int r = text ? io_write_file_atomic(path, text, strlen(text), 0600, false) : -EINVAL;
+    if (r < 0)
+        log_line("%s: %s", path, strerror(-r));
+}
+
+static void forget_mount(struct daemon *d, size_t i)
+{
+    struct explicit_mount m = d->mounts[i];
+    session_free(m.session);
+    if (m.made_dir)
+        (void)rmdir(m.dir);
+    free(m.env);
+    free(m.dir);
+    d->mounts[i] = d->mounts[--d->n_mounts];
+    write_mounts(d);
+}
+
+void daemon_session_ended(void *arg)
+{
+    struct daemon *d = arg;
+    uint64_t n;
+    ssize_t ignored = read(d->context.ended, &n, sizeof(n));
+    (void)ignored;
+    if (d->hub && !session_alive(d->hub)) {
+        log_line("%s was unmounted from outside", d->home->hub);
+        session_free(d->hub);
+        d->hub = NULL;
+    }
+    for (size_t i = d->n_mounts; i-- > 0;) {
+        if (!session_alive(d->mounts[i].session)) {
+            log_line("%s was unmounted from outside", d->mounts[i].dir);
+            forget_mount(d, i);
+        }
+    }
+}
+
+void daemon_unmount_all(struct daemon *d)
+{
+    while (d->n_mounts) {
+        session_unmount(d->mounts[d->n_mounts - 1].session, true, NULL);
+        forget_mount(d, d->n_mounts - 1);
+    }
+    if (d->hub) {
+        session_unmount(d->hub, true, NULL);
+        session_free(d->hub);
+        d->hub = NULL;
+    }
+}
+
+static struct explicit_mount *find_mount(struct daemon *d, const char *dir)
+{
+    for (size_t i = 0; i < d->n_mounts; i++)
+        if (strcmp(d->mounts[i].dir, dir) == 0)
+            return &d->mounts[i];
+    return NULL;
+}
+
+/* ---- verbs ---- */
+
+static int text_field(const json_t *request, const char *name, const char **ret, struct verror *err)
+{
+    *ret = json_string_value(json_object_get(request, name));
+    return *ret ? 0 : verror_set(err, EINVAL, "the request lacks \"%s\"", name);
+}
+
+static int do_hello(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    (void)request;
+    int r = d->hub ? 0 : daemon_mount_hub(d, err);
+    if (r < 0)
+        return r;
+    json_object_set_new(answer, "protocol", json_integer(CONTROL_PROTOCOL));
+    json_object_set_new(answer, "version", json_string(VENVFS_VERSION));
+    json_object_set_new(answer, "pid", json_integer(getpid()));
+    json_object_set_new(answer, "hub", json_string(d->home->hub));
+    return 0;
+}
+
+static int do_attach(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    const char *name;
+    struct env *env;
+    int r = text_field(request, "env", &name, err);
+    if (r == 0)
+        r = env_open(d->home, name, false, false, &env, err);
+    if (r < 0)
+        return r;
+    r = stubs_add(d->stubs, name, env->manifest->python_dir, err);
+    json_object_set_new(answer, "generation", json_integer(env->manifest->generation));
+    env_free(env);
+    struct notices notices = {0};
+    struct realm *realm = session_realm(d->hub);
+    if (r == 0)
+        r = realm_attach(realm, name, notices_add, &notices, err);
+    json_object_set_new(answer, "invalidated",
+                        json_integer((json_int_t)notices_send(&notices, d->hub)));
+    realm_settle(realm);
+    return r;
+}
+
+static int do_detach(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    const char *name;
+    struct notices notices = {0};
+    (void)answer;
+    int r = text_field(request, "env", &name, err);
+    if (r < 0)
+        return r;
+    struct realm *realm = session_realm(d->hub);
+    r = realm_detach(realm, name, notices_add, &notices, err);
+    notices_send(&notices, d->hub);
+    realm_settle(realm);
+    /* The stub stays while the environment exists: only what is removed must not revive. */
+    _cleanup_free_ char *dir = path_join(d->home->envs, name);
+    if (r == 0 && (json_is_true(json_object_get(request, "removed")) || !path_exists(dir)))
+        r = stubs_remove(d->stubs, name, err);
+    return r;
+}
+
+static bool is_empty_folder(const char *path)
+{
+    return rmdir(path) == 0 && mkdir(path, 0755) == 0;
+}
+
+/* The mount point must be an empty folder, or one that can be made. */
+static int prepare_folder(const char *dir, bool *made, struct verror *err)
+{
+    struct stat st;
+    *made = false;
+    if (dir[0] != '/')
+        return verror_set(err, EINVAL, "%s is no absolute path", dir);
+    if (stat(dir, &st) == 0) {
+        if (!S_ISDIR(st.st_mode))
+            return verror_set(err, ENOTDIR, "%s is no folder", dir);
+        return is_empty_folder(dir) ? 0 : verror_set(err, ENOTEMPTY, "%s is not empty", dir);
+    }
+    int r = path_mkdirs(dir, 0755);
+    if (r < 0)
+        return verror_errno(err, r, "making %s", dir);
+    *made = true;
+    return 0;
+}
+
+static int mount_at(struct daemon *d, const char *env, const char *dir, bool made,
+                    unsigned *generation, struct verror *err)
+{
+    struct realm *realm;
+    struct session *session;
+    int r = realm_new_single(d->home, d->context.images, env, dir, &realm, err);
+    if (r < 0)
+        return r;
+    *generation = realm_generation(realm);
+    r = session_start(&d->context, realm, dir, &session, err);
+    if (r < 0)
+        return r;
+    d->mounts = xgrow(d->mounts, &d->alloc_mounts, d->n_mounts + 1, sizeof(*d->mounts));
+    d->mounts[d->n_mounts++] = (struct explicit_mount){.env = xstrdup(env),
+                                                       .dir = xstrdup(dir),
+                                                       .generation = *generation,
+                                                       .made_dir = made,
+                                                       .session = session};
+    write_mounts(d);
+    return 0;
+}
+
+static int do_mount(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    const char *env, *dir;
+    bool made;
+    int r = text_field(request, "env", &env, err);
+    if (r == 0)
+        r = text_field(request, "dir", &dir, err);
+    if (r < 0)
+        return r;
+    unsigned generation = 0;
+    const struct explicit_mount *m = find_mount(d, dir);
+    if (m && strcmp(m->env, env) != 0)
+        return verror_set(err, EBUSY, "%s shows the environment %s", dir, m->env);
+    if (m) {
+        generation = m->generation;
+    } else {
+        r = prepare_folder(dir, &made, err);
+        if (r == 0)
+            r = mount_at(d, env, dir, made, &generation, err);
+    }
+    json_object_set_new(answer, "generation", json_integer(generation));
+    return r;
+}
+
+static int do_umount(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    const char *dir;
+    (void)answer;
+    if (json_is_true(json_object_get(request, "all"))) {
+        d->stop = true; /* nothing would be left to serve */
+        return 0;
+    }
+    int r = text_field(request, "dir", &dir, err);
+    if (r < 0)
+        return r;
+    if (strcmp(dir, d->home->hub) == 0) {
+        d->stop = true;
+        return 0;
+    }
+    struct explicit_mount *m = find_mount(d, dir);
+    if (!m)
+        return verror_set(err, ENOENT, "nothing of venvfs is mounted at %s", dir);
+    r = session_unmount(m->session, json_is_true(json_object_get(request, "lazy")), err);
+    if (r == -EBUSY)
+        verror_hint(err, "a process has its working folder or an open file in it");
+    if (r == 0)
+        forget_mount(d, (size_t)(m - d->mounts));
+    return r;
+}
+
+static int do_status(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    (void)request;
+    (void)err;
+    daemon_status(d, answer);
+    return 0;
+}
+
+static int do_stop(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    (void)request;
+    (void)answer;
+    (void)err;
+    d->stop = true;
+    return 0;
+}
+
+int daemon_perform(void *arg, const char *verb, const json_t *request, json_t *answer,
+                   struct verror *err)
+{
+    static const struct {
+        const char *name;
+        int (*perform)(struct daemon *d, const json_t *request, json_t *answer, struct verror *err);
+        bool needs_hub;
+    } verbs[] = {
+        {"hello", do_hello, false}, {"attach", do_attach, true},  {"detach", do_detach, true},
+        {"mount", do_mount, false}, {"umount", do_umount, false}, {"status", do_status, false},
+        {"stop", do_stop, false},
+    };
+    struct daemon *d = arg;
+    for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+        if (strcmp(verb, verbs[i].name) != 0)
+            continue;
+        int r = verbs[i].needs_hub && !d->hub ? daemon_mount_hub(d, err) : 0;
+        return r < 0 ? r : verbs[i].perform(d, request, answer, err);
+    }
+    return verror_set(err, ENOTSUP, "this daemon knows no verb \"%s\"", verb);
+}

@@ -217,12 +217,12 @@ static int open_checked(struct store *store, struct verror *err)
     r = check_owner(store, err);
     if (r < 0)
         return r;
-    r = check_format(store, make ? NULL : err);
-    if (r == 0 || !make)
-        return r;
-    if (r == -ENOENT)
+    if (make && check_format(store, NULL) == -ENOENT) {
         r = create(store, err);
-    return r < 0 && r != -EPROTO && r != -EBADMSG ? r : check_format(store, err);
+        if (r < 0)
+            return r;
+    }
+    return check_format(store, err);
 }
 
 int store_open(const char *root, unsigned flags, struct store **ret, struct verror *err)

@@ -1,0 +1,47 @@
+/* Where the files of a wheel go in an environment (PEP 427, "Binary distribution format"). */
+#ifndef VENVFS_WHEEL_LAYOUT_H
+#define VENVFS_WHEEL_LAYOUT_H
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/strbuf.h"
+#include "base/verror.h"
+
+struct layout {
+    const char *python_dir; /* "python3.11" */
+    const char *dist_info;  /* "foo-1.0.dist-info" */
+    const char *headers;    /* normalised name: the folder of the headers */
+};
+
+enum layout_kind {
+    LAYOUT_FILE,
+    LAYOUT_SCRIPT, /* .data/scripts: executable, perhaps with a first line to replace */
+    LAYOUT_RECORD, /* RECORD, INSTALLER, REQUESTED: written anew */
+};
+
+struct layout_place {
+    char *path; /* from the environment's root; malloc'ed */
+    enum layout_kind kind;
+    bool site; /* below site-packages other than by .data/data: its .py files get bytecode */
+};
+
+/* Where a member goes; its name has passed layout_check_member(). -EBADMSG: an unknown key in
+ * .data, a second .dist-info, or a place where the environment's own files are (pyvenv.cfg,
+ * bin/python*, bin/activate*, lib64 ...). */
+int layout_place(const struct layout *layout, const char *member, struct layout_place *ret,
+                 struct verror *err);
+
+/* A path as RECORD writes it, relative to site-packages; malloc'ed. */
+char *layout_record_path(const struct layout *layout, const char *path);
+
+/* May a file of a package have this name in bin/? NULL, or why not ("is empty", ...). */
+const char *layout_bin_name_problem(const char *name);
+
+/* May a zip member have this name? A folder's name ends in '/'. NULL, or why not. */
+const char *layout_member_problem(const char *name, size_t len);
+
+/* Appends a hostile name so that it fits on one line of a terminal. */
+void layout_printable(const char *name, size_t len, struct strbuf *sb);
+
+#endif

@@ -14,7 +14,7 @@
 #include "base/proc.h"
 #include "base/strbuf.h"
 #include "base/wire.h"
-#include "compile-worker.h"
+#include "wheel/compile-worker.h"
 
 enum {
     MAX_IN_FLIGHT = 16,
@@ -176,11 +176,9 @@ static int start_worker(struct feeder *f, struct verror *err)
     /* Bigger pipes let the worker run further ahead; the usual size works too. */
     (void)fcntl(f->proc.to, F_SETPIPE_SZ, PIPE_SIZE);
     (void)fcntl(f->proc.from, F_SETPIPE_SZ, PIPE_SIZE);
-    r = io_write_all(f->proc.to, compile_worker, sizeof(compile_worker) - 1);
-    if (r < 0)
-        r = verror_errno(err, r, "%s: starting a bytecode compiler", argv[0]);
-    else
-        r = greet(f, err);
+    /* What does not read this does not answer either. */
+    (void)io_write_all(f->proc.to, compile_worker, sizeof(compile_worker) - 1);
+    r = greet(f, err);
     if (r < 0) {
         stop_worker(f, true);
         return r;
@@ -343,8 +341,11 @@ static void feed(struct feeder *f)
             append(f, request);
         if (!f->in_flight)
             return;
-        if (!is_cancelled(f->pool) && !f->proc.pid && start_worker(f, &err) < 0)
-            fail(f->pool, &err);
+        if (!is_cancelled(f->pool) && !f->proc.pid) {
+            if (start_worker(f, &err) < 0)
+                fail(f->pool, &err);
+            f->since = now_ms();
+        }
         if (is_cancelled(f->pool)) {
             stop_worker(f, true);
             strbuf_reset(&f->in);
@@ -377,8 +378,10 @@ static void join_all(struct bytecode *pool)
         pthread_join(pool->feeders[i].thread, NULL);
 }
 
-static void bytecode_free(struct bytecode *pool)
+void bytecode_free(struct bytecode *pool)
 {
+    if (!pool)
+        return;
     pthread_cond_destroy(&pool->wake);
     pthread_cond_destroy(&pool->room);
     pthread_mutex_destroy(&pool->lock);
@@ -423,7 +426,5 @@ int bytecode_new(const struct wheel_target *target, const struct bytecode_option
 int bytecode_finish(struct bytecode *pool, struct verror *err)
 {
     join_all(pool);
-    int r = pool->error.errnum ? verror_move(err, &pool->error) : 0;
-    bytecode_free(pool);
-    return r;
+    return pool->error.errnum ? verror_move(err, &pool->error) : 0;
 }

@@ -45,8 +45,9 @@ int bytecode_new(const struct wheel_target *target, const struct bytecode_option
 void bytecode_submit(struct bytecode *bytecode, struct bytecode_request *request);
 /* Answers what is queued and running with "no pyc" as fast as possible; any thread. */
 void bytecode_cancel(struct bytecode *bytecode);
-/* Waits for all answers, ends the workers and frees. Returns 0, or the error of a worker that could
- * not be started (then no request has got a pyc since). */
+/* Waits for all answers and ends the workers; nothing may be submitted any more. Returns 0, or the
+ * error of a worker that could not be started (then no request has got a pyc since). */
 int bytecode_finish(struct bytecode *bytecode, struct verror *err);
+void bytecode_free(struct bytecode *bytecode); /* after bytecode_finish(); NULL is accepted */
 
 #endif

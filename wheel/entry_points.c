@@ -217,9 +217,14 @@ static void drop_versioned(struct entry_points *eps, const char *prefix, bool do
     eps->n = kept;
 }
 
+/* Takes over `name`. */
 static void add_copy(struct entry_points *eps, const char *of, char *name)
 {
     const struct entry_point *ep = find(eps, of, strlen(of));
+    if (!ep) {
+        free(name);
+        return;
+    }
     put(eps, (struct entry_point){.name = name,
                                   .module = xstrdup(ep->module),
                                   .attr = xstrdup(ep->attr),

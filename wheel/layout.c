@@ -128,7 +128,7 @@ static int check_owned(const char *path, const char *member, struct verror *err)
                               problem);
         return 0;
     }
-    static const char *const roots[] = {"pyvenv.cfg", "lib64"};
+    static const char *const roots[] = {"pyvenv.cfg", "lib64", ".gitignore"};
     static const char *const folders[] = {"bin", "lib", "include", "include/site"};
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
         size_t n = strlen(roots[i]);

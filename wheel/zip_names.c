@@ -100,7 +100,7 @@ static int find_directory(int fd, struct directory *ret, struct verror *err)
 
 int zip_names_check(int fd, uint64_t *members, struct verror *err)
 {
-    struct directory dir;
+    struct directory dir = {0};
     int r = find_directory(fd, &dir, err);
     if (r < 0)
         return r;

@@ -76,7 +76,8 @@ int wheel_version_check(const char *text, size_t len, char **newer, struct verro
     unsigned long number = strtoul(v, NULL, 10);
     if (number > 1) {
         verror_set(err, EOPNOTSUPP, "Wheel-Version %s is not supported (1.x is)", v);
-        return verror_hint(err, "a newer venvfs may know it");
+        verror_hint(err, "a newer venvfs may know it");
+        return -EOPNOTSUPP;
     }
     bool is_newer = number == 1 && strtoul(v + major + 1, NULL, 10) > 0;
     *newer = is_newer ? steal_ptr(v) : NULL;

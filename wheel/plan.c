@@ -266,8 +266,9 @@ static int check_tags(const struct wheel_plan *plan, const struct wheel_target *
         return 0;
     verror_set(err, ENOEXEC, "its tags %s do not fit Python %u.%u (%s)", plan->name.tags,
                target->major, target->minor, target->executable);
-    return verror_hint(err, "this interpreter takes %s and others",
-                       target->n_tags ? target->tags[0] : "no wheel");
+    verror_hint(err, "this interpreter takes %s and others",
+                target->n_tags ? target->tags[0] : "no wheel");
+    return -ENOEXEC;
 }
 
 static int fill(struct wheel_plan *plan, struct wheel_zip *zip, const struct wheel_target *target,

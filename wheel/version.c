@@ -61,7 +61,7 @@ static const char *add_phase(const char *p, const struct spelling *words, struct
     const char *at = skip_separator(p);
     for (; words->word; words++) {
         size_t n = strlen(words->word);
-        if (strncmp(at, words->word, n) != 0)
+        if (strncmp(at, words->word, n) != 0 || isalpha((unsigned char)at[n]))
             continue;
         strbuf_addstr(out, words->canonical);
         at += n;
@@ -98,7 +98,6 @@ static void add_local(const char *p, struct strbuf *out)
 /* Returns false when s is not a version. */
 static bool canonical(const char *s, struct strbuf *out)
 {
-    /* Longer words first, since each is matched as a prefix. */
     static const struct spelling pre[] = {{"alpha", "a"}, {"a", "a"},        {"beta", "b"},
                                           {"b", "b"},     {"preview", "rc"}, {"pre", "rc"},
                                           {"rc", "rc"},   {"c", "rc"},       {NULL, NULL}};

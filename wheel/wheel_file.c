@@ -36,7 +36,8 @@ int wheel_file_identify(const char *path, const struct sha256 *expect, struct wh
         sha256_to_hex(&digest, have);
         sha256_to_hex(expect, want);
         verror_set(err, EBADMSG, "%s: its SHA-256 is %s, not %s", path_basename(path), have, want);
-        return verror_hint(err, "the download is damaged, or the wheel is not the one locked");
+        verror_hint(err, "the download is damaged, or the wheel is not the one locked");
+        return -EBADMSG;
     }
     *ret = (struct wheel_file){
         .path = path,

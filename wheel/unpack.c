@@ -119,7 +119,7 @@ struct scratch {
 static char *scratch_get(struct scratch *s, size_t size)
 {
     enum { KEEP = 8 * 1024 * 1024 };
-    if (s->size < size || s->size > KEEP) {
+    if (!s->buf || s->size < size || s->size > KEEP) {
         free(s->buf);
         s->size = size < 65536 ? 65536 : size;
         s->buf = malloc(s->size);

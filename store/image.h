@@ -131,6 +131,9 @@ struct image_script image_script(const struct image *image, size_t i);
 
 /* Derived times (design 5): 1,000,000,000 + hash mod 2^28 seconds. */
 uint32_t image_time_of_blob(const struct sha256 *id);
+/* What the above gives for the SHA-256 of no bytes: an empty file has no blob, but an empty
+ * __init__.py has a derived time and a pyc that names it. */
+#define IMAGE_TIME_OF_EMPTY 1046444771u
 
 /* Seconds derived from a folder's sorted names, each followed by a NUL. */
 uint32_t image_time_of_names(const void *names, size_t size);

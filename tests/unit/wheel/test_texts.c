@@ -441,6 +441,14 @@ static void member_names_are_judged(void **state)
         assert_null(layout_member_problem(good[i], strlen(good[i])));
 }
 
+static void an_empty_source_has_a_derived_time_too(void **state)
+{
+    (void)state;
+    struct sha256 nothing;
+    sha256_of("", 0, &nothing);
+    assert_int_equal(image_time_of_blob(&nothing), IMAGE_TIME_OF_EMPTY);
+}
+
 static void pyc_paths_follow_pep_3147(void **state)
 {
     (void)state;
@@ -473,6 +481,7 @@ int main(void)
         cmocka_unit_test(members_go_where_the_standard_says),
         cmocka_unit_test(member_names_are_judged),
         cmocka_unit_test(pyc_paths_follow_pep_3147),
+        cmocka_unit_test(an_empty_source_has_a_derived_time_too),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

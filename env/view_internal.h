@@ -30,8 +30,9 @@ enum view_generated_kind {
     GENERATED_INTERPRETER_ALIAS, /* bin/python3 -> python */
     GENERATED_PYVENV_CFG,
     GENERATED_GITIGNORE,
-    GENERATED_ACTIVATION, /* item: index of activation_files */
-    GENERATED_SCRIPT,     /* item: index of the image's scripts */
+    GENERATED_ACTIVATION,  /* item: index of activation_files */
+    GENERATED_SCRIPT,      /* item: index of the image's scripts */
+    GENERATED_IMPORT_HOOK, /* _venvfs.pth */
     GENERATED_DIRECT_URL,
     GENERATED_RECORD, /* a row for direct_url.json, then the image's RECORD */
 };
@@ -57,6 +58,7 @@ struct view {
     char *strings; /* NUL-terminated, "" at 0 */
     uint32_t n_layers, n_refs, n_merged, n_generated, n_conflicts;
     struct manifest facts; /* of the interpreter and the environment; no packages */
+    bool import_hook;      /* is _venvfs.pth shown? */
     char *address;
     char *interpreter;     /* ADDRESS/bin/python, for scripts */
     char *link_target;     /* where bin/python leads */

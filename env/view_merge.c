@@ -370,6 +370,7 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
         .python_dir = copy_or_null(m->python_dir),
         .platlibdir = copy_or_null(m->platlibdir),
     };
+    v->import_hook = !json_is_false(json_object_get(m->settings, "import_hook"));
     v->address = xstrdup(address);
     v->interpreter = xasprintf("%s/bin/python", address);
     /* As venv, keep the name by which the interpreter was called, unless that leads elsewhere. */

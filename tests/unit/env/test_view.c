@@ -72,7 +72,7 @@ static void test_without_packages_it_is_what_venv_makes(void **state)
         _cleanup_free_ char *site = xasprintf("lib/%s/site-packages", m->python_dir);
         _cleanup_free_ char *inc = xasprintf("include/%s", m->python_dir);
         _cleanup_free_ char *alias = xasprintf("bin/%s", m->python_dir);
-        size_t n = 0, expected = 11 + activation_n_files;
+        size_t n = 0;
         assert_at(view, "", "dir");
         assert_at(view, site, "dir");
         assert_at(view, "include", "dir");
@@ -84,7 +84,7 @@ static void test_without_packages_it_is_what_venv_makes(void **state)
         assert_at(view, ".gitignore",
                   cases[i].gitignore ? "file 644 # Created by venvfs\n*\n" : "none");
         each_path(view, count_path, &n);
-        assert_int_equal(n, expected - 1 + cases[i].inc + cases[i].gitignore);
+        assert_int_equal(n, 11 + activation_n_files + cases[i].inc + cases[i].gitignore);
         view_unref(view);
         drop_manifest(m);
     }
@@ -128,6 +128,28 @@ static void test_pyvenv_cfg_is_as_venv_writes_it(void **state)
               "--prompt=\"it's \"mine\"\" /home/me/env\n");
     view_unref(view);
     drop_manifest(m);
+}
+
+static void test_the_import_hook_is_there_where_it_helps(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *version;
+        bool there;
+    } cases[] = {{"3.7.16", false}, {"3.8.18", true}, {"3.13.0", true}, {"3.14.0", false}};
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        struct manifest *m = bare_manifest(cases[i].version);
+        _cleanup_free_ char *path = xasprintf("lib/%s/site-packages/_venvfs.pth", m->python_dir);
+        struct view *view = composed(m, &shelf);
+        struct view_node node;
+        assert_int_equal(view_walk(view, path, &node), cases[i].there);
+        view_unref(view);
+        m->settings = json_pack("{s:b}", "import_hook", 0);
+        view = composed(m, &shelf);
+        assert_at(view, path, "none");
+        view_unref(view);
+        drop_manifest(m);
+    }
 }
 
 static void test_a_folder_of_one_package_is_served_from_its_image(void **state)
@@ -453,6 +475,7 @@ int main(void)
         TEST(test_without_packages_it_is_what_venv_makes),
         TEST(test_the_name_of_the_interpreter_is_kept),
         TEST(test_pyvenv_cfg_is_as_venv_writes_it),
+        TEST(test_the_import_hook_is_there_where_it_helps),
         TEST(test_a_folder_of_one_package_is_served_from_its_image),
         TEST(test_the_later_package_wins_a_contested_path),
         TEST(test_no_package_replaces_what_makes_the_environment),

@@ -230,20 +230,17 @@ static int by_words(struct search *s, char *const *words, struct interp **ret, s
 /* PYENV_VERSION, then .python-version, then whatever PATH says. */
 static int by_default(struct search *s, const char *start, struct interp **ret, struct verror *err)
 {
-    const char *env = getenv("PYENV_VERSION");
-    struct version_file file = {0};
+    struct version_file words = {0};
     if (!start)
         return by_spec(s, "python3", ret, err);
-    if (env && *env) {
-        _cleanup_free_ char *first = xstrndup(env, strcspn(env, ":"));
+    if (version_words_from_environment(&words))
         s->origin = "PYENV_VERSION";
-        return by_words(s, (char *[]){first, NULL}, ret, err);
-    }
-    if (version_file_find(start, &file, NULL) < 0)
+    else if (version_file_find(start, &words, NULL) < 0)
         return by_spec(s, "python3", ret, err);
-    s->origin = file.path;
-    int r = by_words(s, file.words, ret, err);
-    version_file_release(&file);
+    else
+        s->origin = words.path;
+    int r = by_words(s, words.words, ret, err);
+    version_file_release(&words);
     return r;
 }
 

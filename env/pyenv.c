@@ -170,6 +170,22 @@ static void add_word(struct version_file *file, size_t *n, const char *word, siz
     file->words[*n] = NULL;
 }
 
+bool version_words_from_environment(struct version_file *ret)
+{
+    const char *env = getenv("PYENV_VERSION");
+    size_t n = 0;
+    if (!env || !*env)
+        return false;
+    *ret = (struct version_file){.words = xcalloc(1, sizeof(char *))};
+    while (*env) {
+        size_t len = strcspn(env, ":");
+        add_word(ret, &n, env, len);
+        env += len;
+        env += *env == ':';
+    }
+    return true;
+}
+
 int version_file_read(const char *path, struct version_file *ret, struct verror *err)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
@@ -258,18 +274,9 @@ static char *which_in_version(const char *root, const char *word, const char *na
 /* The words that select: PYENV_VERSION, else the file that counts for dir, else ROOT/version. */
 static void selected(const char *root, const char *dir, struct version_file *ret)
 {
-    const char *env = getenv("PYENV_VERSION");
-    *ret = (struct version_file){.words = xcalloc(1, sizeof(char *))};
-    if (env && *env) {
-        size_t n = 0;
-        for (const char *s = env; *s;) {
-            size_t len = strcspn(s, ":");
-            add_word(ret, &n, s, len);
-            s += len;
-            s += *s == ':';
-        }
+    if (version_words_from_environment(ret))
         return;
-    }
+    *ret = (struct version_file){.words = xcalloc(1, sizeof(char *))};
     struct version_file file = {0};
     const char *start = dir ? dir : getenv("PYENV_DIR");
     int r = version_file_find(start && *start ? start : ".", &file, NULL);

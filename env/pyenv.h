@@ -31,6 +31,9 @@ int version_file_read(const char *path, struct version_file *ret, struct verror 
 /* The one that counts for `dir`: the first upwards with a word in it. -ENOENT when there is none.
  */
 int version_file_find(const char *dir, struct version_file *ret, struct verror *err);
+/* The words of PYENV_VERSION, which come before any file's; path stays NULL. False when it is not
+ * set. */
+bool version_words_from_environment(struct version_file *ret);
 void version_file_release(struct version_file *file);
 
 /* The folder ROOT/versions/X that a word means: itself, or the newest of its prefix ("3.11" is

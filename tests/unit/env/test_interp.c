@@ -401,7 +401,7 @@ static void python_version_files_are_read_as_pyenv_does(void **state)
     expect(f, NULL, "p/sub", "3.21.0"); /* the nearest */
     expect(f, "3.20.4", "p/sub", "3.20.4");
     expect(f, NULL, NULL, "3.22.5");
-    setenv("PYENV_VERSION", "3.20.4", 1);
+    setenv("PYENV_VERSION", "3.19:3.20.4", 1);
     expect(f, NULL, "p/sub", "3.20.4");
 }
 

@@ -436,7 +436,8 @@ static void member_names_are_judged(void **state)
         if (!layout_member_problem(bad[i], strlen(bad[i])))
             fail_msg("accepted: %s", bad[i]);
     assert_non_null(layout_member_problem("a\0b", 3));
-    static const char *const good[] = {"a", "a/b", "a/", "a..b", "...", "ab:c", "\xc3\xa4/\xc3\xb6"};
+    static const char *const good[] = {
+        "a", "a/b", "a/", "a..b", "...", "ab:c", "\xc3\xa4/\xc3\xb6"};
     for (size_t i = 0; i < ARRAY_SIZE(good); i++)
         assert_null(layout_member_problem(good[i], strlen(good[i])));
 }

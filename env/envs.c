@@ -264,13 +264,11 @@ int env_create(const struct home *home, const char *name, struct env **ret, stru
     _cleanup_free_ char *slot_path = path_join(env->dir, "slot");
     unsigned slot = 0;
     int r = 0;
-    if (path_exists(current))
-        r = -EEXIST;
-    else if ((r = next_slot(home, &slot, err)) == 0 && (r = claim_folder(env, err)) == 0 &&
-             path_exists(current)) /* by whom we waited for */
-        r = -EEXIST;
-    if (r == -EEXIST)
-        verror_set(err, EEXIST, "environment %s exists already", name);
+    bool exists = path_exists(current);
+    if (!exists && (r = next_slot(home, &slot, err)) == 0 && (r = claim_folder(env, err)) == 0)
+        exists = path_exists(current); /* made by whom we waited for */
+    if (exists)
+        r = verror_set(err, EEXIST, "environment %s exists already", name);
     if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
         verror_errno(err, r, "writing %s", slot_path);
     if (r < 0) {

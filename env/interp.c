@@ -18,6 +18,7 @@
 
 enum {
     MAX_TAGS = 20000,
+    MAX_CFG = 64 * 1024,
     MAX_HOPS = 4, /* a wrapper of a wrapper, an environment made from an environment */
 };
 
@@ -200,7 +201,7 @@ static int from_answer(const json_t *answer, const char *executable, struct inte
 static char *cfg_home(const char *path)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (io_read_file(path, &text, 64 * 1024) < 0)
+    if (io_read_file(path, &text, MAX_CFG) < 0)
         return NULL;
     for (const char *line = text.buf; *line;) {
         size_t n = strcspn(line, "\n");

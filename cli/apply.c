@@ -1,0 +1,279 @@
+#include "cli/apply.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "cli/conflicts.h"
+#include "cli/difference.h"
+#include "cli/fallback.h"
+#include "cli/print.h"
+#include "cli/show_env.h"
+
+void apply_release(struct apply *a)
+{
+    if (a->created && a->env) {
+        (void)hide_env(&a->session->home, a->env->name, NULL);
+        (void)env_remove(a->env, NULL);
+    }
+    manifest_free(a->before);
+    manifest_free(a->next);
+    interp_free(a->interp);
+    env_free(a->env);
+    free(a->resolved);
+    free(a->editable);
+    *a = (struct apply){0};
+}
+
+static struct wheel_compile compile_options(const struct apply *a)
+{
+    return (struct wheel_compile){.enabled = a->compile, .levels = a->levels ? a->levels : 1};
+}
+
+static void remember_compile(struct apply *a)
+{
+    static const char *const numbers[] = {"0", "1", "2"};
+    const char *levels[4] = {NULL};
+    size_t n = 0;
+    for (unsigned i = 0; i < 3; i++)
+        if (a->levels & 1u << i)
+            levels[n++] = numbers[i];
+    settings_set_flag(a->next, "no-compile", !a->compile);
+    settings_set_words(a->next, "optimize", a->levels > 1 ? levels : NULL);
+}
+
+void apply_recall(struct apply *a)
+{
+    a->compile = !settings_flag(a->next, "no-compile");
+    const char **levels = settings_words(a->next, "optimize");
+    for (size_t i = 0; levels && levels[i]; i++)
+        if (levels[i][0] >= '0' && levels[i][0] <= '2')
+            a->levels |= 1u << (levels[i][0] - '0');
+    free(levels);
+}
+
+void apply_interp(struct apply *a, struct interp *interp)
+{
+    struct wheel_compile compile = compile_options(a);
+    char *key = wheel_target_key(&interp->target, &compile);
+    bool differs = a->next->target_key && strcmp(key, a->next->target_key) != 0;
+    while (differs && a->next->n_packages) {
+        a->reseed |= a->next->packages[0].seed;
+        manifest_drop(a->next, a->next->packages[0].normalised);
+    }
+    manifest_set_interp(a->next, interp);
+    free(a->next->target_key);
+    a->next->target_key = key;
+    interp_free(a->interp);
+    a->interp = interp;
+}
+
+int apply_create(struct apply *a, struct session *s, const char *name, struct interp *interp,
+                 const char *address, const char *prompt, struct verror *err)
+{
+    a->session = s;
+    a->interp = interp;
+    int r = session_store(s, err);
+    if (r < 0)
+        return r;
+    r = env_create(&s->home, name, &a->env, err);
+    if (r < 0)
+        return r;
+    a->created = true;
+    r = store_lock_shared(s->store, err);
+    if (r < 0)
+        return r;
+    a->next = manifest_new();
+    a->next->address = xstrdup(address);
+    a->next->prompt = prompt ? xstrdup(prompt) : NULL;
+    a->interp = NULL;
+    apply_interp(a, interp);
+    remember_compile(a);
+    return 0;
+}
+
+/* The executable's spelling (a link in PATH) may differ; what it is does not. */
+static bool same_interp(const struct manifest *m, const struct interp *interp)
+{
+    return m->base_executable && strcmp(m->base_executable, interp->base_executable) == 0 &&
+           strcmp(m->version, interp->version) == 0;
+}
+
+int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
+               const char *start, struct verror *err)
+{
+    a->session = s;
+    int r = session_store(s, err);
+    if (r < 0)
+        return r;
+    r = session_env(s, given, true, &a->env, err);
+    if (r < 0)
+        return r;
+    r = store_lock_shared(s->store, err);
+    if (r < 0)
+        return r;
+    a->before = manifest_copy(a->env->manifest);
+    a->next = manifest_copy(a->env->manifest);
+    apply_recall(a);
+    struct interp *interp;
+    if (python || start)
+        r = interp_find(&s->home, python, start, &interp, err);
+    else
+        r = interp_load(&s->home, a->next->executable, &interp, err);
+    if (r < 0)
+        return r;
+    if (!same_interp(a->next, interp))
+        apply_interp(a, interp);
+    else
+        a->interp = interp;
+    return 0;
+}
+
+static void warn(const char *line, void *arg)
+{
+    (void)arg;
+    static const char label[] = "warning: ";
+    if (strncmp(line, label, sizeof(label) - 1) == 0)
+        line += sizeof(label) - 1;
+    print_warning("%s", line);
+}
+
+static void merge_package(struct manifest *m, const struct lock_package *from)
+{
+    struct manifest_package *to = manifest_add(m, from->name);
+    free(to->name);
+    free(to->version);
+    to->name = xstrdup(from->name);
+    to->version = xstrdup(from->version);
+    to->image = from->image;
+    to->wheel = from->wheel;
+    to->requested = from->requested;
+    to->seed = false;
+    json_decref(to->direct_url);
+    to->direct_url = from->direct_url ? json_loads(from->direct_url, 0, NULL) : NULL;
+}
+
+static bool answered(const struct lock_result *result, const char *normalised)
+{
+    for (size_t i = 0; i < result->n_packages; i++) {
+        _cleanup_free_ char *name = dist_name_normalise(result->packages[i].name);
+        if (strcmp(name, normalised) == 0)
+            return true;
+    }
+    return false;
+}
+
+static void merge(struct manifest *m, const struct lock_result *result, bool exact)
+{
+    for (size_t i = 0; exact && i < m->n_packages;) {
+        const struct manifest_package *p = &m->packages[i];
+        if (p->seed || answered(result, p->normalised))
+            i++;
+        else
+            manifest_drop(m, p->normalised);
+    }
+    for (size_t i = 0; i < result->n_packages; i++) {
+        _cleanup_free_ char *name = dist_name_normalise(result->packages[i].name);
+        const struct manifest_package *old = manifest_package_named(m, name);
+        bool requested = !exact && old && old->requested;
+        merge_package(m, &result->packages[i]);
+        if (requested)
+            manifest_find(m, name)->requested = true;
+    }
+}
+
+int apply_fulfil(struct apply *a, struct lock_request *request, bool exact, struct lock_result *ret,
+                 struct verror *err)
+{
+    struct lock_result result = {0};
+    struct progress *progress = progress_new("installing", print_quiet());
+    struct wheel_options wheel = {
+        .compile = compile_options(a), .jobs = a->jobs, .progress = progress, .warn = warn};
+    request->jobs = a->jobs;
+    request->offline = a->offline;
+    request->refresh = a->refresh;
+    request->quiet = print_quiet();
+    int r =
+        lock_fulfil(&a->session->home, a->session->store, a->interp, request, &wheel, &result, err);
+    progress_finish(progress);
+    if (r < 0)
+        return r;
+    merge(a->next, &result, exact);
+    if (ret)
+        *ret = result;
+    else
+        lock_result_release(&result);
+    return 0;
+}
+
+int apply_unchanged(const struct apply *a, struct verror *err)
+{
+    if (!a->before || !manifest_packages_differ(a->before, a->next))
+        return 0;
+    print_difference(a->before, a->next);
+    return verror_set(err, EBUSY,
+                      "environment %s does not match its lock, and --locked forbids "
+                      "changing it",
+                      a->env->name);
+}
+
+/* The same text is not written again, so the file's time says when it was resolved. */
+static int keep_resolved(const struct apply *a, struct verror *err)
+{
+    enum { LARGEST = 64 << 20 };
+    _cleanup_free_ char *path = path_join(a->env->dir, "resolved.txt");
+    _cleanup_strbuf_ struct strbuf old = STRBUF_INIT;
+    if (io_read_file(path, &old, LARGEST) == 0 && strcmp(old.buf, a->resolved) == 0)
+        return 0;
+    int r = io_write_file_atomic(path, a->resolved, strlen(a->resolved), 0644, false);
+    return r < 0 ? verror_errno(err, r, "writing %s", path) : 0;
+}
+
+int apply_commit(struct apply *a, const char *reason, struct verror *err)
+{
+    if (!a->before || manifests_differ(a->before, a->next)) {
+        struct manifest *m = manifest_copy(a->next);
+        free(m->reason);
+        m->reason = xstrdup(reason);
+        conflicts_warn(a->session->store, m);
+        int r = env_commit(a->env, m, err);
+        if (r < 0)
+            return r;
+    }
+    return a->resolved ? keep_resolved(a, err) : 0;
+}
+
+static int not_shown(struct apply *a, struct verror *err)
+{
+    a->created = false; /* it is complete, only not in view */
+    verror_prefix(err, "environment %s is made, but cannot be shown here", a->env->name);
+    _cleanup_free_ char *hint = err->hint ? xstrdup(err->hint) : NULL;
+    return verror_hint(err, "%s%svenvfs materialize -n %s DIR writes it as plain files",
+                       hint ? hint : "", hint ? "; or " : "", a->env->name);
+}
+
+int apply_show(struct apply *a, bool fallback, struct verror *err)
+{
+    const char *address = a->env->manifest->address;
+    int r = show_env(&a->session->home, a->env->name, address, err);
+    if (no_fuse(r) && fallback) {
+        r = fallback_write(a->session, a->env, err);
+        if (r == 0)
+            print_note("%s: %s; wrote plain files instead", address, verror_message(err));
+        verror_release(err);
+    } else if (no_fuse(r)) {
+        r = not_shown(a, err);
+    }
+    if (r < 0)
+        return r;
+    a->created = false;
+    if (a->editable && (!a->before || manifests_differ(a->before, a->env->manifest)))
+        print_warning("%s is not installed itself: that would be editable, and environments are "
+                      "read-only in this version",
+                      a->editable);
+    print_difference(a->before, a->env->manifest);
+    return 0;
+}

@@ -1,0 +1,96 @@
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/facts.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/session.h"
+
+static const struct command_help help = {
+    .name = "list",
+    .synopsis = "[--json]",
+    .about = "Lists the environments: name, Python, packages and address.",
+};
+
+static void print_names(char **names, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        puts(names[i]);
+}
+
+/* One that cannot be read is named on standard error; the others are listed all the same. */
+static struct env *open_readable(struct session *s, const char *name)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    struct env *env;
+    if (env_open(&s->home, name, false, false, &env, &err) == 0)
+        return env;
+    print_warning("%s", verror_message(&err));
+    return NULL;
+}
+
+static void print_facts(struct session *s, char **names, size_t n)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < n; i++) {
+        struct env *env = open_readable(s, names[i]);
+        if (env)
+            json_array_append_new(array, facts_of_env(&s->home, env));
+        env_free(env);
+    }
+    print_json(json_pack("{s:o}", "environments", array));
+}
+
+static void print_rows(struct session *s, char **names, size_t n)
+{
+    if (!n) {
+        print_note("no environment yet; venvfs create NAME makes one");
+        return;
+    }
+    struct table *table = table_new(4);
+    table_cell(table, "NAME");
+    table_cell(table, "PYTHON");
+    table_cell(table, "PACKAGES");
+    table_cell(table, "ADDRESS");
+    for (size_t i = 0; i < n; i++) {
+        struct env *env = open_readable(s, names[i]);
+        if (!env)
+            continue;
+        table_cell(table, "%s", env->name);
+        table_cell(table, "%s", env->manifest->version);
+        table_cell(table, "%zu", env->manifest->n_packages);
+        table_cell(table, "%s", env->manifest->address);
+        env_free(env);
+    }
+    table_print(table);
+}
+
+int cmd_list(int argc, char **argv)
+{
+    bool json = false, names_only = false;
+    const struct option_spec specs[] = {
+        {0, "json", OPTION_FLAG, &json, NULL, "print JSON"},
+        {0, "names", OPTION_FLAG, &names_only, NULL, "print names only"},
+        OPTIONS_END,
+    };
+    _cleanup_words_ struct words operands = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_session_ struct session s = SESSION_INIT;
+    int r = options_parse(&help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    char **names = NULL;
+    size_t n = 0;
+    r = session_open(&s, &err);
+    if (r == 0)
+        r = env_list(&s.home, &names, &n, &err);
+    if (r < 0)
+        return print_error(&err);
+    if (json)
+        print_facts(&s, names, n);
+    else if (names_only)
+        print_names(names, n);
+    else
+        print_rows(&s, names, n);
+    env_list_free(names, n);
+    return EXIT_DONE;
+}

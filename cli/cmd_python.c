@@ -1,0 +1,107 @@
+#include "base/mem.h"
+#include "cli/commands.h"
+#include "cli/facts.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/session.h"
+
+static const struct command_help list_help = {
+    .name = "python list",
+    .synopsis = "[--json]",
+    .about =
+        "Lists the interpreters found in PATH, pyenv, uv and the system's folders, newest first.",
+};
+
+static const struct command_help find_help = {
+    .name = "python find",
+    .synopsis = "[SPEC] [--json]",
+    .about = "Prints the interpreter that SPEC means: a path, 3.11, python3.12 or >=3.10,<3.13. "
+             "Without\n"
+             "SPEC, the one that create would take here (.python-version counts).",
+    .max = 1,
+};
+
+static int list(struct session *s, bool json, struct verror *err)
+{
+    struct interp **found;
+    size_t n;
+    int r = interp_list(&s->home, &found, &n, err);
+    if (r < 0)
+        return r;
+    json_t *array = json_array();
+    struct table *table = table_new(2);
+    table_cell(table, "VERSION");
+    table_cell(table, "EXECUTABLE");
+    for (size_t i = 0; i < n; i++) {
+        json_array_append_new(array, facts_of_interp(found[i]));
+        table_cell(table, "%s", found[i]->version);
+        table_cell(table, "%s", found[i]->executable);
+    }
+    interp_list_free(found, n);
+    if (json)
+        print_json(json_pack("{s:O}", "interpreters", array));
+    json_decref(array);
+    if (json || !n)
+        table_free(table);
+    else
+        table_print(table);
+    if (!n)
+        print_note("no interpreter found");
+    return 0;
+}
+
+static int list_main(int argc, char **argv)
+{
+    bool json = false;
+    const struct option_spec specs[] = {
+        {0, "json", OPTION_FLAG, &json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    _cleanup_words_ struct words operands = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_session_ struct session s = SESSION_INIT;
+    int r = options_parse(&list_help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    r = session_open(&s, &err);
+    if (r == 0)
+        r = list(&s, json, &err);
+    return r < 0 ? print_error(&err) : EXIT_DONE;
+}
+
+static int find_main(int argc, char **argv)
+{
+    bool json = false;
+    const struct option_spec specs[] = {
+        {0, "json", OPTION_FLAG, &json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    _cleanup_words_ struct words operands = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_session_ struct session s = SESSION_INIT;
+    int r = options_parse(&find_help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    struct interp *interp = NULL;
+    r = session_open(&s, &err);
+    if (r == 0)
+        r = interp_find(&s.home, operands.n ? operands.v[0] : NULL, ".", &interp, &err);
+    if (r < 0)
+        return print_error(&err);
+    if (json)
+        print_json(facts_of_interp(interp));
+    else
+        puts(interp->executable);
+    interp_free(interp);
+    return EXIT_DONE;
+}
+
+int cmd_python(int argc, char **argv)
+{
+    static const struct command commands[] = {
+        {"list", "list interpreters", list_main, false},
+        {"find", "print the interpreter that a spec means", find_main, false},
+    };
+    return commands_group("python", "Lists and finds interpreters.", commands, ARRAY_SIZE(commands),
+                          argc, argv);
+}

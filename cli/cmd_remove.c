@@ -1,0 +1,57 @@
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "cli/commands.h"
+#include "cli/link.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/session.h"
+#include "cli/show_env.h"
+
+static const struct command_help help = {
+    .name = "remove",
+    .synopsis = "ENV...",
+    .about =
+        "Removes environments: their generations, the link that venvfs made, and the view. ENV is\n"
+        "a name or a folder. The store keeps the packages.",
+    .min = 1,
+    .max = OPERANDS_ANY,
+};
+
+static int remove_one(struct session *s, const char *word, struct verror *err)
+{
+    struct env *env;
+    int r = session_env(s, word, true, &env, err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *address = xstrdup(env->manifest->address);
+    _cleanup_free_ char *name = xstrdup(env->name);
+    r = hide_env(&s->home, name, err);
+    if (r == 0)
+        r = env_remove(env, err);
+    env_free(env);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *in_hub = hub_path(&s->home, name);
+    if (!link_remove(&s->home, address, name) && strcmp(address, in_hub) != 0 &&
+        path_exists(address))
+        print_note("%s is no link to it and is left as it is", address);
+    print_note("removed %s", name);
+    return 0;
+}
+
+int cmd_remove(int argc, char **argv)
+{
+    const struct option_spec specs[] = {OPTIONS_END};
+    _cleanup_words_ struct words operands = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_session_ struct session s = SESSION_INIT;
+    int r = options_parse(&help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    r = session_open(&s, &err);
+    for (size_t i = 0; r == 0 && i < operands.n; i++)
+        r = remove_one(&s, operands.v[i], &err);
+    return r < 0 ? print_error(&err) : EXIT_DONE;
+}

@@ -1,0 +1,97 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "cli/commands.h"
+#include "cli/fallback.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/session.h"
+#include "cli/show_env.h"
+
+static const struct command_help help = {
+    .name = "run",
+    .synopsis = "[-n ENV] [--] CMD [ARG]...",
+    .about =
+        "Runs a command as in the activated environment: its bin/ is first in PATH, VIRTUAL_ENV\n"
+        "is set. CMD may be a Python file. The exit code is the command's own; 127 when there\n"
+        "is no such command, 126 when it cannot be run.",
+    .stop_at_operand = true,
+    .min = 1,
+    .max = OPERANDS_ANY,
+};
+
+/* As bin/activate leaves them. */
+static void enter(const struct env *env)
+{
+    const char *address = env->manifest->address, *path = getenv("PATH");
+    _cleanup_free_ char *with_bin =
+        xasprintf("%s/bin%s%s", address, path && path[0] ? ":" : "", path ? path : "");
+    const char *prompt = env->manifest->prompt;
+    setenv("PATH", with_bin, 1);
+    setenv("VIRTUAL_ENV", address, 1);
+    setenv("VIRTUAL_ENV_PROMPT", prompt ? prompt : path_basename(address), 1);
+    setenv("UV_LINK_MODE", "copy", 0); /* links cannot cross into the mount */
+    unsetenv("PYTHONHOME");
+}
+
+static bool is_script(const char *word)
+{
+    size_t len = strlen(word);
+    struct stat st;
+    return len > 3 && strcmp(word + len - 3, ".py") == 0 && stat(word, &st) == 0 &&
+           S_ISREG(st.st_mode);
+}
+
+static int execute(const struct words *command)
+{
+    enum { NOT_RUNNABLE = 126, NOT_FOUND = 127 };
+    _cleanup_words_ struct words argv = {0};
+    if (is_script(command->v[0]))
+        words_add(&argv, "python");
+    for (size_t i = 0; i < command->n; i++)
+        words_add(&argv, command->v[i]);
+    fflush(NULL);
+    signal(SIGPIPE, SIG_DFL);
+    execvp(argv.v[0], (char *const *)argv.v);
+    int e = errno;
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    verror_errno(&err, e, "%s", argv.v[0]);
+    print_error(&err);
+    return e == ENOENT ? NOT_FOUND : NOT_RUNNABLE;
+}
+
+int cmd_run(int argc, char **argv)
+{
+    const char *name = NULL;
+    const struct option_spec specs[] = {
+        {'n', "name", OPTION_STRING, &name, "ENV", "the environment (default: the active one)"},
+        OPTIONS_END,
+    };
+    _cleanup_words_ struct words command = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_session_ struct session s = SESSION_INIT;
+    int r = options_parse(&help, specs, argc, argv, &command);
+    if (r != OPTIONS_GO)
+        return r;
+    struct env *env = NULL;
+    r = session_open(&s, &err);
+    if (r == 0)
+        r = session_env(&s, name, false, &env, &err);
+    if (r == 0 && !fallback_owns(&s.home, env->name, env->manifest->address))
+        r = show_env(&s.home, env->name, env->manifest->address, &err);
+    if (no_fuse(r))
+        verror_hint(&err, "venvfs materialize -n %s DIR writes it as plain files", env->name);
+    if (r < 0) {
+        env_free(env);
+        return print_error(&err);
+    }
+    enter(env);
+    env_free(env);
+    return execute(&command);
+}

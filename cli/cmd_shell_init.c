@@ -1,0 +1,48 @@
+#include <stdio.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/print.h"
+
+static const struct command_help help = {
+    .name = "shell-init",
+    .synopsis = "bash|zsh|fish",
+    .about = "Prints the completion of a shell, for its start file:\n\n"
+             "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
+             "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
+             "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
+    .min = 1,
+    .max = 1,
+};
+
+/* Made from shell/ by the build. */
+static const char bash_text[] =
+#include "shell/completion-bash.inc"
+    ;
+static const char zsh_text[] =
+#include "shell/completion-zsh.inc"
+    ;
+static const char fish_text[] =
+#include "shell/completion-fish.inc"
+    ;
+
+int cmd_shell_init(int argc, char **argv)
+{
+    static const struct {
+        const char *shell, *text;
+    } texts[] = {{"bash", bash_text}, {"zsh", zsh_text}, {"fish", fish_text}};
+    const struct option_spec specs[] = {OPTIONS_END};
+    _cleanup_words_ struct words operands = {0};
+    int r = options_parse(&help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        if (strcmp(texts[i].shell, operands.v[0]) == 0) {
+            fputs(texts[i].text, stdout);
+            return EXIT_DONE;
+        }
+    }
+    return print_usage_error("shell-init", "\"%s\" is not bash, zsh or fish", operands.v[0]);
+}

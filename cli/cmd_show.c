@@ -1,0 +1,79 @@
+#include "cli/commands.h"
+#include "cli/facts.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/session.h"
+
+static const struct command_help help = {
+    .name = "show",
+    .synopsis = "[ENV] [--json]",
+    .about =
+        "Shows an environment and its packages. ENV is a name or a folder; by default the active\n"
+        "environment, else the project's in or above the current folder.",
+    .max = 1,
+};
+
+static int show_json(const struct session *s, const struct env *env)
+{
+    json_t *facts = facts_of_env(&s->home, env);
+    json_object_set_new(facts, "packages", facts_of_packages(env->manifest));
+    if (env->manifest->settings)
+        json_object_set(facts, "settings", env->manifest->settings);
+    return print_json(facts);
+}
+
+static int show_text(const struct env *env)
+{
+    const struct manifest *m = env->manifest;
+    printf("%s%s%s\n", print_style(stdout, STYLE_BOLD), env->name,
+           print_style(stdout, STYLE_PLAIN));
+    printf("  address     %s\n", m->address);
+    if (m->project)
+        printf("  project     %s\n", m->project);
+    printf("  python      %s (%s)\n", m->version, m->executable);
+    printf("  generation  %u: %s\n", m->generation, m->reason);
+    printf("  packages    %zu\n", m->n_packages);
+    struct table *table = table_new(3);
+    table_cell(table, "PACKAGE");
+    table_cell(table, "VERSION");
+    table_cell(table, "%s", "");
+    for (size_t i = 0; i < m->n_packages; i++) {
+        const struct manifest_package *p = &m->packages[i];
+        table_cell(table, "%s", p->name);
+        table_cell(table, "%s", p->version);
+        table_cell(table, "%s", p->seed ? "seeded" : p->requested ? "requested" : "");
+    }
+    if (m->n_packages) {
+        putchar('\n');
+        table_print(table);
+    } else {
+        table_free(table);
+    }
+    return EXIT_DONE;
+}
+
+int cmd_show(int argc, char **argv)
+{
+    bool json = false;
+    const char *name = NULL;
+    const struct option_spec specs[] = {
+        {'n', "name", OPTION_STRING, &name, "ENV", "the environment"},
+        {0, "json", OPTION_FLAG, &json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    _cleanup_words_ struct words operands = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_session_ struct session s = SESSION_INIT;
+    int r = options_parse(&help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    struct env *env = NULL;
+    r = session_open(&s, &err);
+    if (r == 0)
+        r = session_env(&s, operands.n ? operands.v[0] : name, false, &env, &err);
+    if (r < 0)
+        return print_error(&err);
+    r = json ? show_json(&s, env) : show_text(env);
+    env_free(env);
+    return r;
+}

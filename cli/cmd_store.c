@@ -1,0 +1,309 @@
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "cli/commands.h"
+#include "cli/options.h"
+#include "cli/print.h"
+#include "cli/session.h"
+#include "env/interp.h"
+#include "wheel/wheel.h"
+
+/* What each sub-command has: parsed options and an open store. */
+struct store_command {
+    struct session s;
+    bool json, fast, no_compile;
+    const char *python;
+    size_t jobs;
+    struct words operands;
+};
+
+static int run(const struct command_help *help, const struct option_spec *specs,
+               struct store_command *c, int (*act)(struct store_command *, struct verror *),
+               int argc, char **argv)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    int r = options_parse(help, specs, argc, argv, &c->operands);
+    if (r == OPTIONS_GO) {
+        r = session_open(&c->s, &err);
+        if (r == 0)
+            r = session_store(&c->s, &err);
+        if (r == 0)
+            r = act(c, &err);
+        if (r < 0)
+            r = print_error(&err);
+    }
+    session_release(&c->s);
+    words_release(&c->operands);
+    return r;
+}
+
+/* ---- add ---- */
+
+static void warn(const char *line, void *arg)
+{
+    (void)arg;
+    fprintf(stderr, "%s\n", line);
+}
+
+static void print_added(const struct store_command *c, const struct store_image *images)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < c->operands.n; i++) {
+        char hex[SHA256_HEX_SIZE];
+        sha256_to_hex(&images[i].id, hex);
+        if (c->json)
+            json_array_append_new(array, json_pack("{s:s, s:s, s:i}", "file", c->operands.v[i],
+                                                   "image", hex, "number", (int)images[i].number));
+        else
+            printf("%.12s  %s\n", hex, path_basename(c->operands.v[i]));
+    }
+    if (c->json)
+        print_json(json_pack("{s:O}", "added", array));
+    json_decref(array);
+}
+
+static int add(struct store_command *c, struct verror *err)
+{
+    struct interp *interp;
+    int r = interp_find(&c->s.home, c->python, ".", &interp, err);
+    if (r < 0)
+        return r;
+    size_t n = c->operands.n;
+    struct wheel_source *sources = xcalloc(n, sizeof(*sources));
+    struct store_image *images = xcalloc(n, sizeof(*images));
+    for (size_t i = 0; i < n; i++)
+        sources[i].path = c->operands.v[i];
+    struct progress *progress = progress_new("adding", print_quiet());
+    struct wheel_options options = {.compile = {.enabled = !c->no_compile, .levels = 1},
+                                    .jobs = c->jobs,
+                                    .progress = progress,
+                                    .warn = warn};
+    r = store_lock_shared(c->s.store, err);
+    if (r == 0)
+        r = wheel_ingest(c->s.store, &interp->target, sources, n, &options, images, err);
+    progress_finish(progress);
+    if (r == 0)
+        print_added(c, images);
+    free(sources);
+    free(images);
+    interp_free(interp);
+    return r;
+}
+
+static int add_main(int argc, char **argv)
+{
+    static const struct command_help help = {
+        .name = "store add",
+        .synopsis = "WHEEL... [-p PY] [--json]",
+        .about = "Adds wheel files to the store, as installed for an interpreter.",
+        .min = 1,
+        .max = OPERANDS_ANY,
+    };
+    struct store_command c = {.python = NULL};
+    const struct option_spec specs[] = {
+        {'p', "python", OPTION_STRING, &c.python, "PY", "the interpreter (default: as create)"},
+        {0, "no-compile", OPTION_FLAG, &c.no_compile, NULL, "make no bytecode"},
+        {'j', "jobs", OPTION_NUMBER, &c.jobs, "N", "threads (default: one per CPU)"},
+        {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    return run(&help, specs, &c, add, argc, argv);
+}
+
+/* ---- ls ---- */
+
+struct listing {
+    struct table *table;
+    json_t *array;
+};
+
+static int list_entry(const struct store_listing *e, void *arg)
+{
+    struct listing *l = arg;
+    char hex[SHA256_HEX_SIZE], bytes[PRINT_BYTES_SIZE];
+    sha256_to_hex(&e->image.id, hex);
+    table_cell(l->table, "%s", e->name);
+    table_cell(l->table, "%s", e->version);
+    table_cell(l->table, "%s", print_bytes(e->file_bytes, bytes));
+    table_cell(l->table, "%s", e->target);
+    table_cell(l->table, "%s", e->wheel_filename);
+    json_array_append_new(l->array,
+                          json_pack("{s:s, s:s, s:s, s:s, s:I, s:I, s:s}", "name", e->name,
+                                    "version", e->version, "target", e->target, "wheel",
+                                    e->wheel_filename, "file_bytes", (json_int_t)e->file_bytes,
+                                    "nodes", (json_int_t)e->nodes, "image", hex));
+    return 0;
+}
+
+static int ls(struct store_command *c, struct verror *err)
+{
+    struct listing l = {table_new(5), json_array()};
+    table_cell(l.table, "PACKAGE");
+    table_cell(l.table, "VERSION");
+    table_cell(l.table, "SIZE");
+    table_cell(l.table, "TARGET");
+    table_cell(l.table, "WHEEL");
+    int r = store_list(c->s.store, list_entry, &l, err);
+    if (r == 0 && c->json)
+        print_json(json_pack("{s:O}", "images", l.array));
+    if (r == 0 && !c->json && json_array_size(l.array))
+        table_print(l.table);
+    else
+        table_free(l.table);
+    json_decref(l.array);
+    return r < 0 ? r : EXIT_DONE;
+}
+
+static int ls_main(int argc, char **argv)
+{
+    static const struct command_help help = {
+        .name = "store ls",
+        .synopsis = "[--json]",
+        .about = "Lists the images of the store: each package, as installed for one target.",
+    };
+    struct store_command c = {.python = NULL};
+    const struct option_spec specs[] = {
+        {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    return run(&help, specs, &c, ls, argc, argv);
+}
+
+/* ---- stats ---- */
+
+static void print_stats(const struct store_stats *st)
+{
+    char a[PRINT_BYTES_SIZE], b[PRINT_BYTES_SIZE];
+    uint64_t disk = st->pack_bytes + st->image_bytes + st->catalog_bytes;
+    printf("images    %" PRIu64 " of %" PRIu64 " wheels\n", st->images, st->wheels);
+    printf("files     %s, %s without duplicates (%" PRIu64 " blobs)\n",
+           print_bytes(st->apparent_bytes, a), print_bytes(st->unique_bytes, b), st->blobs);
+    printf("on disk   %s", print_bytes(disk, a));
+    if (st->apparent_bytes)
+        printf(", %.0f %% of the files", 100.0 * (double)disk / (double)st->apparent_bytes);
+    printf("\npacks     %" PRIu64 ", %s, %s dead\n", st->packs, print_bytes(st->pack_bytes, a),
+           print_bytes(st->dead_bytes, b));
+    printf("catalog   %s, images %s\n", print_bytes(st->catalog_bytes, a),
+           print_bytes(st->image_bytes, b));
+}
+
+static int stats(struct store_command *c, struct verror *err)
+{
+    struct store_stats st;
+    int r = store_stats(c->s.store, &st, err);
+    if (r < 0)
+        return r;
+    if (c->json)
+        return print_json(json_pack(
+            "{s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "images", (json_int_t)st.images,
+            "wheels", (json_int_t)st.wheels, "packs", (json_int_t)st.packs, "blobs",
+            (json_int_t)st.blobs, "apparent_bytes", (json_int_t)st.apparent_bytes, "unique_bytes",
+            (json_int_t)st.unique_bytes, "pack_bytes", (json_int_t)st.pack_bytes, "dead_bytes",
+            (json_int_t)st.dead_bytes, "image_bytes", (json_int_t)st.image_bytes, "catalog_bytes",
+            (json_int_t)st.catalog_bytes));
+    print_stats(&st);
+    return EXIT_DONE;
+}
+
+static int stats_main(int argc, char **argv)
+{
+    static const struct command_help help = {
+        .name = "store stats",
+        .synopsis = "[--json]",
+        .about = "Counts what the store holds and what it takes on disk.",
+    };
+    struct store_command c = {.python = NULL};
+    const struct option_spec specs[] = {
+        {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    return run(&help, specs, &c, stats, argc, argv);
+}
+
+/* ---- verify ---- */
+
+static void problem(const char *line, void *arg)
+{
+    json_t *array = arg;
+    if (array)
+        json_array_append_new(array, json_string(line));
+    else
+        printf("%s\n", line);
+}
+
+static int verify(struct store_command *c, struct verror *err)
+{
+    json_t *array = c->json ? json_array() : NULL;
+    uint64_t n = 0;
+    int r = store_verify(c->s.store, !c->fast, problem, array, &n, err);
+    if (r < 0) {
+        json_decref(array);
+        return r;
+    }
+    if (c->json)
+        print_json(json_pack("{s:I, s:o}", "problems", (json_int_t)n, "lines", array));
+    else if (!n)
+        print_note("the store is sound");
+    return n ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int verify_main(int argc, char **argv)
+{
+    static const struct command_help help = {
+        .name = "store verify",
+        .synopsis = "[--fast] [--json]",
+        .about =
+            "Checks every pack, frame, blob, image and catalog entry, and prints a line for each\n"
+            "damage. The exit code is 1 when there is any.",
+    };
+    struct store_command c = {.python = NULL};
+    const struct option_spec specs[] = {
+        {0, "fast", OPTION_FLAG, &c.fast, NULL,
+         "check checksums of frames, not each file's SHA-256"},
+        {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    return run(&help, specs, &c, verify, argc, argv);
+}
+
+/* ---- path ---- */
+
+static int path(struct store_command *c, struct verror *err)
+{
+    (void)err;
+    if (c->json)
+        return print_json(json_pack("{s:s}", "path", store_root(c->s.store)));
+    puts(store_root(c->s.store));
+    return EXIT_DONE;
+}
+
+static int path_main(int argc, char **argv)
+{
+    static const struct command_help help = {
+        .name = "store path",
+        .synopsis = "[--json]",
+        .about = "Prints the store's folder.",
+    };
+    struct store_command c = {.python = NULL};
+    const struct option_spec specs[] = {
+        {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    return run(&help, specs, &c, path, argc, argv);
+}
+
+int cmd_store(int argc, char **argv)
+{
+    static const struct command commands[] = {
+        {"add", "add wheel files", add_main, false},
+        {"ls", "list images", ls_main, false},
+        {"stats", "count packages, files and bytes", stats_main, false},
+        {"verify", "check everything for damage", verify_main, false},
+        {"path", "print the store's folder", path_main, false},
+    };
+    return commands_group("store", "Adds to, lists and verifies the store.", commands,
+                          ARRAY_SIZE(commands), argc, argv);
+}

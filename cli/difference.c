@@ -1,0 +1,168 @@
+#include "cli/difference.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "cli/print.h"
+
+static bool strings_differ(const char *a, const char *b)
+{
+    return a && b ? strcmp(a, b) != 0 : a != b;
+}
+
+static bool json_differ(const json_t *a, const json_t *b)
+{
+    return a && b ? !json_equal(a, b) : a != b;
+}
+
+static bool packages_differ(const struct manifest_package *a, const struct manifest_package *b)
+{
+    return strcmp(a->normalised, b->normalised) != 0 || a->image.number != b->image.number ||
+           a->requested != b->requested || a->seed != b->seed ||
+           json_differ(a->direct_url, b->direct_url);
+}
+
+bool manifest_packages_differ(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_packages != b->n_packages)
+        return true;
+    for (size_t i = 0; i < a->n_packages; i++)
+        if (packages_differ(&a->packages[i], &b->packages[i]))
+            return true;
+    return false;
+}
+
+bool manifests_differ(const struct manifest *a, const struct manifest *b)
+{
+    return strings_differ(a->address, b->address) || strings_differ(a->prompt, b->prompt) ||
+           strings_differ(a->executable, b->executable) || strings_differ(a->home, b->home) ||
+           strings_differ(a->base_executable, b->base_executable) ||
+           strings_differ(a->version, b->version) || strings_differ(a->python_dir, b->python_dir) ||
+           strings_differ(a->target_key, b->target_key) || strings_differ(a->project, b->project) ||
+           a->system_site_packages != b->system_site_packages ||
+           json_differ(a->settings, b->settings) || manifest_packages_differ(a, b);
+}
+
+static void change_line(enum style style, char sign, const char *name, const char *what)
+{
+    if (!print_quiet())
+        fprintf(stderr, "%s%c%s %s %s\n", print_style(stderr, style), sign,
+                print_style(stderr, STYLE_PLAIN), name, what);
+}
+
+struct counts {
+    size_t added, removed, changed;
+};
+
+static void compare_package(const struct manifest_package *old, const struct manifest_package *new,
+                            struct counts *n)
+{
+    if (!old && new) {
+        change_line(STYLE_GREEN, '+', new->name, new->version);
+        n->added++;
+    } else if (old && !new) {
+        change_line(STYLE_RED, '-', old->name, old->version);
+        n->removed++;
+    } else if (old && new && old->image.number != new->image.number) {
+        _cleanup_free_ char *what = xasprintf("%s -> %s", old->version, new->version);
+        change_line(STYLE_YELLOW, '~', new->name, what);
+        n->changed++;
+    }
+}
+
+/* Both lists are sorted by normalised name. */
+static struct counts compare_packages(const struct manifest *before, const struct manifest *after)
+{
+    struct counts n = {0};
+    size_t i = 0, j = 0;
+    while (i < before->n_packages || j < after->n_packages) {
+        const struct manifest_package *a = i < before->n_packages ? &before->packages[i] : NULL;
+        const struct manifest_package *b = j < after->n_packages ? &after->packages[j] : NULL;
+        int order = !a ? 1 : !b ? -1 : strcmp(a->normalised, b->normalised);
+        compare_package(order <= 0 ? a : NULL, order >= 0 ? b : NULL, &n);
+        i += order <= 0;
+        j += order >= 0;
+    }
+    return n;
+}
+
+static const char *plural(size_t n)
+{
+    return n == 1 ? "" : "s";
+}
+
+void print_difference(const struct manifest *before, const struct manifest *after)
+{
+    if (!before) {
+        print_note("%zu package%s, Python %s", after->n_packages, plural(after->n_packages),
+                   after->version);
+        return;
+    }
+    if (strings_differ(before->version, after->version))
+        print_note("Python %s -> %s", before->version, after->version);
+    if (strings_differ(before->address, after->address))
+        print_note("moved: %s -> %s", before->address, after->address);
+    struct counts n = compare_packages(before, after);
+    if (n.added + n.removed + n.changed)
+        print_note("%zu package%s: %zu added, %zu changed, %zu removed", after->n_packages,
+                   plural(after->n_packages), n.added, n.changed, n.removed);
+}
+
+const struct manifest_package *manifest_package_named(const struct manifest *m,
+                                                      const char *normalised)
+{
+    for (size_t i = 0; i < m->n_packages; i++)
+        if (strcmp(m->packages[i].normalised, normalised) == 0)
+            return &m->packages[i];
+    return NULL;
+}
+
+/* Copies before it changes: two manifests may share one object. */
+static void set(struct manifest *m, const char *key, json_t *value)
+{
+    json_t *settings = m->settings ? json_copy(m->settings) : json_object();
+    if (value)
+        json_object_set_new(settings, key, value);
+    else
+        json_object_del(settings, key);
+    json_decref(m->settings);
+    m->settings = settings;
+    if (!json_object_size(settings)) {
+        json_decref(settings);
+        m->settings = NULL;
+    }
+}
+
+void settings_set_words(struct manifest *m, const char *key, const char *const *words)
+{
+    json_t *array = words ? json_array() : NULL;
+    for (; words && *words; words++)
+        json_array_append_new(array, json_string(*words));
+    set(m, key, array);
+}
+
+void settings_set_flag(struct manifest *m, const char *key, bool value)
+{
+    set(m, key, value ? json_true() : NULL);
+}
+
+const char **settings_words(const struct manifest *m, const char *key)
+{
+    json_t *array = m->settings ? json_object_get(m->settings, key) : NULL, *word;
+    if (!json_is_array(array))
+        return NULL;
+    const char **words = xcalloc(json_array_size(array) + 1, sizeof(*words));
+    size_t i, n = 0;
+    json_array_foreach(array, i, word)
+    {
+        if (json_is_string(word))
+            words[n++] = json_string_value(word);
+    }
+    return words;
+}
+
+bool settings_flag(const struct manifest *m, const char *key)
+{
+    return m->settings && json_is_true(json_object_get(m->settings, key));
+}

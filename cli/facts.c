@@ -1,0 +1,51 @@
+#include "cli/facts.h"
+
+#include <time.h>
+
+#include "base/hash.h"
+#include "cli/session.h"
+
+static json_t *time_text(int64_t ns)
+{
+    time_t seconds = (time_t)(ns / 1000000000);
+    struct tm tm;
+    char text[32];
+    gmtime_r(&seconds, &tm);
+    strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    return json_string(text);
+}
+
+json_t *facts_of_env(const struct home *home, const struct env *env)
+{
+    const struct manifest *m = env->manifest;
+    _cleanup_free_ char *path = hub_path(home, env->name);
+    return json_pack("{s:s, s:s, s:s, s:i, s:o, s:s?, s:s, s:s, s:I, s:s?, s:b}", "name", env->name,
+                     "address", m->address, "path", path, "generation", (int)m->generation, "time",
+                     time_text(m->time_ns), "reason", m->reason, "python", m->version, "executable",
+                     m->executable, "packages", (json_int_t)m->n_packages, "project", m->project,
+                     "system_site_packages", m->system_site_packages);
+}
+
+json_t *facts_of_packages(const struct manifest *m)
+{
+    json_t *array = json_array();
+    for (size_t i = 0; i < m->n_packages; i++) {
+        const struct manifest_package *p = &m->packages[i];
+        char hex[SHA256_HEX_SIZE];
+        sha256_to_hex(&p->wheel, hex);
+        json_t *entry =
+            json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", p->name, "version", p->version,
+                      "requested", p->requested, "seed", p->seed, "wheel", hex);
+        if (p->direct_url)
+            json_object_set(entry, "direct_url", p->direct_url);
+        json_array_append_new(array, entry);
+    }
+    return array;
+}
+
+json_t *facts_of_interp(const struct interp *interp)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:i}", "version", interp->version, "executable",
+                     interp->executable, "base_executable", interp->base_executable,
+                     "implementation", interp->implementation, "bits", interp->is_64bit ? 64 : 32);
+}

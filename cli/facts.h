@@ -1,0 +1,18 @@
+/* Facts as JSON, the same wherever a command prints them (documented in venvfs(1)). */
+#ifndef VENVFS_CLI_FACTS_H
+#define VENVFS_CLI_FACTS_H
+
+#include <jansson.h>
+
+#include "base/home.h"
+#include "env/envs.h"
+#include "env/interp.h"
+
+/* name, address, path (in the hub), generation, python, executable, packages (a number), project */
+json_t *facts_of_env(const struct home *home, const struct env *env);
+/* The packages: name, version, requested, seed, wheel (SHA-256), direct_url where there is one. */
+json_t *facts_of_packages(const struct manifest *m);
+/* version, executable, base_executable, implementation, bits */
+json_t *facts_of_interp(const struct interp *interp);
+
+#endif

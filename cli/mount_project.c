@@ -1,0 +1,199 @@
+#include "cli/mount_project.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "cli/binding.h"
+#include "cli/difference.h"
+#include "cli/fallback.h"
+#include "cli/link.h"
+#include "cli/print.h"
+#include "env/project.h"
+
+/* pyenv's and uv's rule: the file counts for its folder and all below. */
+static bool has_python_version(const char *dir)
+{
+    _cleanup_free_ char *at = xstrdup(dir);
+    for (;;) {
+        _cleanup_free_ char *file = path_join(at, ".python-version");
+        if (path_exists(file))
+            return true;
+        char *parent = path_dirname(at);
+        bool top = strcmp(parent, at) == 0 || strcmp(at, ".") == 0;
+        free(at);
+        at = parent;
+        if (top)
+            return false;
+    }
+}
+
+static int replace(char **p, const char *value)
+{
+    if (*p && strcmp(*p, value) == 0)
+        return 0;
+    free(*p);
+    *p = xstrdup(value);
+    return 1;
+}
+
+static int open_new(struct apply *a, struct session *s, const struct mount_options *o,
+                    const struct project *project, const char *name, const char *address,
+                    struct verror *err)
+{
+    struct interp *interp;
+    a->compile = true;
+    int r = interp_find(&s->home, o->python, project->dir, &interp, err);
+    if (r < 0)
+        return r;
+    return apply_create(a, s, name, interp, address, path_basename(project->dir), err);
+}
+
+/* A copied folder: the packages and options of the environment its link leads to. */
+static int open_clone(struct apply *a, struct session *s, const char *source, const char *name,
+                      const char *address, struct verror *err)
+{
+    struct env *from;
+    int r = env_open(&s->home, source, false, false, &from, err);
+    if (r < 0)
+        return r;
+    struct interp *interp;
+    r = interp_load(&s->home, from->manifest->executable, &interp, err);
+    if (r == 0)
+        r = apply_create(a, s, name, interp, address, from->manifest->prompt, err);
+    if (r == 0) {
+        manifest_free(a->next);
+        a->next = manifest_copy(from->manifest);
+        apply_recall(a);
+        replace(&a->next->address, address);
+        print_note("a copy of %s: cloned its environment %s", from->manifest->project, source);
+    }
+    env_free(from);
+    return r;
+}
+
+/* Another process may make or remove the environment meanwhile: then the other way round. */
+static int open_binding(struct apply *a, struct session *s, const struct mount_options *o,
+                        const struct project *project, const struct binding *b, const char *address,
+                        struct verror *err)
+{
+    enum { ATTEMPTS = 10 };
+    bool exists = b->exists;
+    const char *start = has_python_version(project->dir) ? project->dir : NULL;
+    for (int i = 0;; i++) {
+        int r;
+        if (exists)
+            r = apply_open(a, s, b->name, o->python, start, err);
+        else if (b->clone_of)
+            r = open_clone(a, s, b->clone_of, b->name, address, err);
+        else
+            r = open_new(a, s, o, project, b->name, address, err);
+        bool missed = exists ? r == -ENOENT && !a->env : r == -EEXIST;
+        if (!missed || i == ATTEMPTS)
+            return r;
+        apply_release(a);
+        verror_release(err);
+        exists = !exists;
+    }
+}
+
+static void tell_ignored(const struct project *project)
+{
+    _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
+    for (char **p = project->ignored; p && *p; p++)
+        strbuf_addf(&names, "%s%s", names.len ? ", " : "", path_basename(*p));
+    if (names.len)
+        print_note("using %s; also there: %s", path_basename(project->lock), names.buf);
+}
+
+/* Without a lock the packages are the user's own affair (venvfs install). */
+static int fulfil(struct apply *a, const struct mount_options *o, const struct project *project,
+                  struct verror *err)
+{
+    struct lock_choice choice = o->choice;
+    choice.files = (struct words){0};
+    if (!project->lock) {
+        if (!a->before)
+            print_note("no lock in %s: an empty environment with pip", project->dir);
+        return 0;
+    }
+    tell_ignored(project);
+    words_add(&choice.files, project->lock);
+    int r = apply_locks(a, &choice, err);
+    words_release(&choice.files);
+    return r;
+}
+
+static void bind_to(struct apply *a, const struct mount_options *o, const struct project *project,
+                    const struct binding *b, const char *address)
+{
+    replace(&a->next->address, address);
+    if (replace(&a->next->project, project->dir) || !a->next->prompt)
+        replace(&a->next->prompt, path_basename(project->dir));
+    if (b->moved)
+        print_note("moved here from %s", b->moved);
+    if (o->no_project)
+        settings_set_flag(a->next, "no-project", true);
+}
+
+static void keep_editable(struct apply *a, const struct project *project)
+{
+    if (project->has_build_system && !a->editable)
+        a->editable = xasprintf("the project %s", project->dir);
+    if (settings_flag(a->next, "no-project")) {
+        free(a->editable);
+        a->editable = NULL;
+    }
+}
+
+static int mount_bound(struct session *s, const struct mount_options *o,
+                       const struct project *project, const struct binding *b, const char *address,
+                       struct verror *err)
+{
+    _cleanup_apply_ struct apply a = APPLY_INIT;
+    bool had_link = path_exists(project->link);
+    int r = open_binding(&a, s, o, project, b, address, err);
+    if (r < 0)
+        return r;
+    a.jobs = o->jobs;
+    a.offline = o->offline;
+    a.refresh = o->refresh;
+    bind_to(&a, o, project, b, address);
+    r = fulfil(&a, o, project, err);
+    if (r == 0 && ((!a.before && !b->clone_of) || a.reseed))
+        r = apply_seed(&a, err);
+    if (r == 0 && o->locked)
+        r = apply_unchanged(&a, err);
+    keep_editable(&a, project);
+    if (r == 0)
+        r = apply_commit(&a, a.before ? "mount" : b->clone_of ? "clone" : "create", err);
+    if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))
+        r = project_link(project, &s->home, b->name, err);
+    if (r == 0)
+        r = apply_show(&a, o->fallback, err);
+    if (r < 0 && a.created && !had_link)
+        link_remove(&s->home, project->link, b->name);
+    return r;
+}
+
+int mount_project(struct session *s, const struct mount_options *o, const char *dir, char **name,
+                  char **address, struct verror *err)
+{
+    struct project project;
+    _cleanup_binding_ struct binding b = {0};
+    _cleanup_free_ char *lock = o->lock ? path_absolute(o->lock) : NULL;
+    int r = project_inspect(dir, lock, &project, err);
+    if (r < 0)
+        return r;
+    r = binding_find(&s->home, &project, o->no_link, &b, err);
+    if (r == 0) {
+        *address = o->no_link ? hub_path(&s->home, b.name) : xstrdup(project.link);
+        r = mount_bound(s, o, &project, &b, *address, err);
+    }
+    if (r == 0)
+        *name = xstrdup(b.name);
+    project_release(&project);
+    return r;
+}

@@ -1,0 +1,157 @@
+#include "cli/session.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "env/project.h"
+
+int session_open(struct session *s, struct verror *err)
+{
+    int r = home_locate(&s->home, err);
+    if (r < 0)
+        return r;
+    return home_create(&s->home, err);
+}
+
+int session_store(struct session *s, struct verror *err)
+{
+    if (s->store)
+        return 0;
+    return store_open(s->home.store, STORE_CREATE, &s->store, err);
+}
+
+void session_release(struct session *s)
+{
+    store_close(s->store);
+    s->store = NULL;
+    home_release(&s->home);
+}
+
+bool is_folder_word(const char *word)
+{
+    return strchr(word, '/') || strcmp(word, ".") == 0 || strcmp(word, "..") == 0;
+}
+
+char *hub_path(const struct home *home, const char *name)
+{
+    return path_join(home->hub, name);
+}
+
+/* The folder of the path resolved, its last component as it is: the hub itself is never looked at,
+ * because a stale mount would answer ENOTCONN. */
+static char *resolve_parent(const char *path)
+{
+    _cleanup_free_ char *dir = path_dirname(path);
+    _cleanup_free_ char *real = realpath(dir, NULL);
+    return real ? path_join(real, path_basename(path)) : NULL;
+}
+
+/* NAME when path is HUB/NAME or below. */
+static char *below(const char *hub, const char *path)
+{
+    size_t len = strlen(hub);
+    if (strncmp(path, hub, len) != 0 || path[len] != '/')
+        return NULL;
+    const char *name = path + len + strspn(path + len, "/");
+    return name[0] ? xstrndup(name, strcspn(name, "/")) : NULL;
+}
+
+char *env_name_of_path(const struct home *home, const char *path)
+{
+    enum { LINKS = 8 };
+    _cleanup_free_ char *at = path_absolute(path);
+    _cleanup_free_ char *real_hub = resolve_parent(home->hub);
+    for (int i = 0; at && i < LINKS; i++) {
+        char *name = below(home->hub, at);
+        if (!name && real_hub)
+            name = below(real_hub, at);
+        if (name)
+            return name;
+        char target[PATH_MAX];
+        ssize_t n = readlink(at, target, sizeof(target) - 1);
+        if (n < 0) {
+            char *real = resolve_parent(at);
+            if (!real || strcmp(real, at) == 0) {
+                free(real);
+                return NULL;
+            }
+            free(at);
+            at = real;
+            continue;
+        }
+        target[n] = 0;
+        _cleanup_free_ char *dir = path_dirname(at);
+        _cleanup_free_ char *joined = path_join(dir, target);
+        free(at);
+        at = path_absolute(joined);
+    }
+    return NULL;
+}
+
+char *env_name_of_project(const struct home *home, const char *dir)
+{
+    _cleanup_free_ char *link = path_join(dir, ".venv");
+    char *name = env_name_of_path(home, link);
+    if (name)
+        return name;
+    struct project project;
+    if (project_inspect(dir, NULL, &project, NULL) < 0)
+        return NULL;
+    name = xstrdup(project.name);
+    project_release(&project);
+    _cleanup_free_ char *folder = path_join(home->envs, name);
+    if (!path_exists(folder)) {
+        free(name);
+        return NULL;
+    }
+    return name;
+}
+
+static int select_folder(const struct session *s, const char *dir, char **name, struct verror *err)
+{
+    *name = env_name_of_path(&s->home, dir);
+    if (!*name)
+        *name = env_name_of_project(&s->home, dir);
+    if (*name)
+        return 0;
+    verror_set(err, ENOENT, "%s has no environment", dir);
+    return verror_hint(err, "venvfs mount %s makes one", dir);
+}
+
+int session_select(const struct session *s, const char *given, char **name, struct verror *err)
+{
+    *name = NULL;
+    if (given && is_folder_word(given))
+        return select_folder(s, given, name, err);
+    if (given) {
+        *name = xstrdup(given);
+        return 0;
+    }
+    const char *active = getenv("VIRTUAL_ENV");
+    if (active && active[0] == '/')
+        *name = env_name_of_path(&s->home, active);
+    if (*name)
+        return 0;
+    _cleanup_free_ char *dir = project_find(".");
+    if (dir)
+        *name = env_name_of_project(&s->home, dir);
+    if (*name)
+        return 0;
+    verror_set(err, ENOENT, "no environment is active, and there is none in or above this folder");
+    return verror_hint(err, "name one with -n ENV, or run venvfs mount in the project's folder");
+}
+
+int session_env(const struct session *s, const char *given, bool lock, struct env **ret,
+                struct verror *err)
+{
+    _cleanup_free_ char *name = NULL;
+    int r = session_select(s, given, &name, err);
+    if (r < 0)
+        return r;
+    return env_open(&s->home, name, lock, true, ret, err);
+}

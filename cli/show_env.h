@@ -1,0 +1,22 @@
+/* Making an environment's current generation visible through the daemon. */
+#ifndef VENVFS_CLI_SHOW_ENV_H
+#define VENVFS_CLI_SHOW_ENV_H
+
+#include <stdbool.h>
+
+#include "base/home.h"
+#include "base/verror.h"
+
+/* VENVFS_NO_DAEMON is set: commands change what is on disk only. */
+bool daemon_unwanted(void);
+
+/* Tells the daemon (started when none runs) to show the environment, and looks through this
+ * process's own eyes that it answers at `address`, which must lead to HUB/NAME. -ENODEV, -EACCES or
+ * -EPERM: no FUSE here (see no_fuse()). 0 at once where the daemon is unwanted. */
+int show_env(const struct home *home, const char *name, const char *address, struct verror *err);
+/* Tells a running daemon to forget it; starts none. */
+int hide_env(const struct home *home, const char *name, struct verror *err);
+/* Is this error of show_env() one that plain files would help against? */
+bool no_fuse(int error);
+
+#endif

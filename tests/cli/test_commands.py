@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""The commands as a user meets them, without a mount: what they print, refuse, keep and leave behind."""
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness
+
+
+def setUpModule():
+    global BOX, WHEELS
+    BOX = harness.Sandbox("commands")
+    unittest.addModuleCleanup(BOX.close)
+    WHEELS = BOX.root / "wheels"
+    WHEELS.mkdir()
+    for version in ("1.0", "2.0"):
+        harness.make_wheel(WHEELS, "thing", version, {"thing/__init__.py": f"v = {version!r}\n"},
+                           requires=("part",))
+    harness.make_wheel(WHEELS, "part", "1.0", {"part/__init__.py": "v = 1\n"})
+    harness.make_wheel(WHEELS, "part", "1.5", {"part/__init__.py": "v = 1.5\n"})
+    harness.make_wheel(WHEELS, "picky", "1.0", {"picky.py": ""}, requires=("part<1.5",))
+    harness.make_wheel(WHEELS, "rival", "1.0", {"part/__init__.py": "v = 'rival'\n"})
+    BOX.env.update(VENVFS_NO_DAEMON="1", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS))
+
+
+def lock(name, *wheels):
+    path = BOX.root / name
+    path.write_text(harness.lock_text(*(WHEELS / f"{wheel}-py3-none-any.whl" for wheel in wheels)))
+    return path
+
+
+def packages(name, seeds=False):
+    """{name: version} of an environment."""
+    return {row["name"]: row["version"] for row in BOX.json("show", name)["packages"]
+            if seeds or not row["seed"]}
+
+
+class Usage(unittest.TestCase):
+    def commands(self):
+        lines = BOX.venvfs("--list-commands").stdout.splitlines()
+        return [line.split("\t")[0] for line in lines]
+
+    def test_every_command_has_help_on_standard_output(self):
+        names = [[name] for name in self.commands()]
+        for group in ("store", "python"):
+            listed = BOX.venvfs(group, "--list-commands").stdout.splitlines()
+            names += [[group, line.split("\t")[0]] for line in listed]
+        self.assertGreater(len(names), 18)
+        for name in names:
+            if name == ["help"]:
+                continue
+            done = BOX.venvfs(*name, "--help")
+            self.assertTrue(done.stdout.startswith(f"Usage: venvfs {' '.join(name)}"), name)
+            self.assertEqual(done.stderr, "")
+            self.assertEqual(BOX.venvfs("help", *name).stdout, done.stdout)
+
+    def test_no_command_is_wrong_usage(self):
+        self.assertIn("Commands:", BOX.venvfs(status=2).stderr)
+
+    def test_unknown_command_is_wrong_usage_and_suggests(self):
+        self.assertIn("did you mean create?", BOX.venvfs("craete", status=2).stderr)
+        self.assertIn("did you mean store verify?", BOX.venvfs("store", "verfy", status=2).stderr)
+        self.assertNotIn("did you mean", BOX.venvfs("zzz", status=2).stderr)
+
+    def test_unknown_option_is_wrong_usage_and_suggests(self):
+        done = BOX.venvfs("create", "x", "--with-pip", status=2)
+        self.assertIn("did you mean --without-pip?", done.stderr)
+        self.assertIn("unknown option -z", BOX.venvfs("create", "x", "-z", status=2).stderr)
+        self.assertIn("needs a value", BOX.venvfs("create", "x", "-p", status=2).stderr)
+        self.assertIn("takes no value", BOX.venvfs("list", "--json=1", status=2).stderr)
+
+    def test_wrong_operands_are_wrong_usage(self):
+        for words in (["create"], ["create", "a", "b"], ["remove"], ["run"], ["install"],
+                      ["umount"], ["umount", "--all", "x"], ["materialize"], ["list", "x"],
+                      ["create", "x", "-j", "many"], ["shell-init", "tcsh"]):
+            with self.subTest(words=words):
+                self.assertIn("hint: see venvfs", BOX.venvfs(*words, status=2).stderr)
+
+    def test_version_names_the_libraries(self):
+        text = BOX.venvfs("--version").stdout
+        for name in ("venvfs", "libfuse", "zstd", "xxHash", "SQLite", "OpenSSL", "libzip", "jansson"):
+            self.assertRegex(text, rf"(?m)^ *{name} +\d+\.\d+")
+
+    def test_a_full_disk_on_standard_output_is_an_error(self):
+        with open("/dev/full", "w") as full:
+            done = harness.run([harness.PROGRAM, "--version"], env=BOX.env, stdout=full, status=1)
+        self.assertIn("standard output", done.stderr)
+
+
+class Create(unittest.TestCase):
+    def test_prints_the_path_alone(self):
+        path = BOX.create("alone")
+        self.assertEqual(path, BOX.hub / "alone")
+
+    def test_seeds_what_the_interpreter_bundles(self):
+        BOX.create("seeded")
+        self.assertIn("pip", packages("seeded", seeds=True))
+        BOX.create("bare", "--without-pip")
+        self.assertEqual(packages("bare", seeds=True), {})
+
+    def test_from_a_lock(self):
+        BOX.create("locked", "-r", lock("one.txt", "thing-1.0", "part-1.0"))
+        self.assertEqual(packages("locked"), {"thing": "1.0", "part": "1.0"})
+
+    def test_a_name_is_taken_once(self):
+        BOX.create("twice")
+        self.assertIn("twice", BOX.venvfs("create", "twice", status=1).stderr)
+
+    def test_impossible_names(self):
+        for name in ("", "-x", ".hidden", "x" * 200):
+            with self.subTest(name=name):
+                BOX.venvfs("create", "--", name, status=1)
+
+    def test_a_folder_becomes_a_link_with_its_own_address(self):
+        folder = BOX.root / "some where" / "env"
+        path = BOX.create(folder)
+        self.assertEqual(path, folder)
+        name = os.path.basename(os.readlink(folder))
+        self.assertEqual(os.readlink(folder), str(BOX.hub / name))
+        self.assertEqual(BOX.json("show", str(folder))["address"], str(folder))
+        BOX.venvfs("create", str(folder), status=1)
+        BOX.venvfs("remove", str(folder))
+        self.assertFalse(os.path.lexists(folder))
+
+    def test_a_failure_leaves_nothing_behind(self):
+        before = os.listdir(BOX.venvfs_home / "envs")
+        folder = BOX.root / "failing" / "env"
+        missing = BOX.root / "missing.txt"
+        for where in ("failing", folder):
+            done = BOX.venvfs("create", where, "-r", missing, status=1)
+            self.assertIn("missing.txt", done.stderr)
+        self.assertEqual(sorted(before), sorted(os.listdir(BOX.venvfs_home / "envs")))
+        self.assertFalse(os.path.lexists(folder))
+        BOX.venvfs("show", "failing", status=1)
+
+    def test_an_unknown_interpreter_is_named(self):
+        done = BOX.venvfs("create", "nopython", "-p", "3.99", status=1)
+        self.assertIn("3.99", done.stderr)
+
+    def test_quiet_prints_the_path_only(self):
+        done = BOX.venvfs("create", "quiet", "-q", "-r", lock("q.txt", "part-1.0"))
+        self.assertEqual((done.stdout, done.stderr), (f"{BOX.hub}/quiet\n", ""))
+
+    def test_packages_that_contest_a_path_are_reported(self):
+        done = BOX.venvfs("create", "contest", "-r", lock("contest.txt", "part-1.0", "rival-1.0"))
+        again = BOX.venvfs("create", "contest2", "-r", lock("contest.txt", "part-1.0", "rival-1.0"))
+        for text in (done.stderr, again.stderr):
+            self.assertRegex(text, "warning: .*part.*rival.*part/__init__.py")
+
+
+class Facts(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        BOX.create("facts", "-r", lock("facts.txt", "thing-1.0", "part-1.0"))
+
+    def test_list(self):
+        self.assertIn("facts", BOX.venvfs("list", "--names").stdout.split())
+        row = next(e for e in BOX.json("list")["environments"] if e["name"] == "facts")
+        self.assertEqual(row["address"], str(BOX.hub / "facts"))
+        self.assertEqual(row["generation"], 1)
+        self.assertRegex(BOX.venvfs("list").stdout, r"(?m)^facts +3\.\d+\.\d+ +\d+ +/")
+
+    def test_show(self):
+        facts = BOX.json("show", "facts")
+        thing = next(p for p in facts["packages"] if p["name"] == "thing")
+        self.assertEqual((thing["version"], thing["requested"], thing["seed"]), ("1.0", True, False))
+        self.assertRegex(thing["wheel"], "^[0-9a-f]{64}$")
+        self.assertIn("thing", BOX.venvfs("show", "facts").stdout)
+
+    def test_unknown_environment_names_near_ones(self):
+        self.assertIn("facts", BOX.venvfs("show", "fcats", status=1).stderr)
+
+    def test_no_environment_meant(self):
+        self.assertIn("-n ENV", BOX.venvfs("show", status=1).stderr)
+
+    def test_active_environment_is_the_default(self):
+        env = {"VIRTUAL_ENV": str(BOX.hub / "facts")}
+        done = BOX.venvfs("show", "--json", env=env)
+        self.assertEqual(json.loads(done.stdout)["name"], "facts")
+
+    def test_python(self):
+        found = BOX.json("python", "list")["interpreters"]
+        self.assertTrue(found)
+        one = BOX.json("python", "find", harness.default_python())
+        self.assertIn(one["version"], [row["version"] for row in found] + [one["version"]])
+        BOX.venvfs("python", "find", "2.1", status=1)
+
+    def test_status_without_a_daemon(self):
+        self.assertEqual(BOX.json("status"), {"running": False, "hub": str(BOX.hub)})
+
+    def test_store(self):
+        wheel = WHEELS / "picky-1.0-py3-none-any.whl"
+        added = BOX.json("store", "add", wheel)["added"]
+        self.assertEqual(added[0]["file"], str(wheel))
+        row = next(r for r in BOX.json("store", "ls")["images"] if r["name"] == "picky")
+        self.assertEqual(row["image"], added[0]["image"])
+        self.assertGreater(BOX.json("store", "stats")["pack_bytes"], 0)
+        self.assertEqual(BOX.json("store", "verify"), {"problems": 0, "lines": []})
+        self.assertTrue(pathlib.Path(BOX.json("store", "path")["path"]).is_dir())
+
+    def test_verify_fails_on_damage(self):
+        store = pathlib.Path(BOX.json("store", "path")["path"])
+        pack = max((store / "packs").glob("*.pack"), key=lambda path: path.stat().st_size)
+        good = pack.read_bytes()
+        mode = pack.stat().st_mode
+        pack.chmod(0o600)
+        try:
+            pack.write_bytes(good[:64] + bytes(byte ^ 0xff for byte in good[64:80]) + good[80:])
+            done = BOX.venvfs("store", "verify", status=1)
+            self.assertIn(pack.name, done.stdout)
+        finally:
+            pack.write_bytes(good)
+            pack.chmod(mode)
+        BOX.venvfs("store", "verify")
+
+
+class Change(unittest.TestCase):
+    def env(self, *wheels):
+        name = self.id().rpartition(".")[2].replace("test_", "")
+        BOX.create(name, *(["-r", lock(f"{name}.txt", *wheels)] if wheels else []))
+        return name
+
+    def test_install_prints_the_difference(self):
+        name = self.env()
+        done = BOX.venvfs("install", "-n", name, "thing==1.0")
+        self.assertRegex(done.stderr, r"(?m)^\+ thing 1\.0$")
+        self.assertEqual(done.stdout, "")
+        self.assertEqual(packages(name), {"thing": "1.0", "part": "1.5"})
+        requested = {p["name"]: p["requested"] for p in BOX.json("show", name)["packages"]}
+        self.assertEqual((requested["thing"], requested["part"]), (True, False))
+
+    def test_install_keeps_what_is_there(self):
+        name = self.env("part-1.0")
+        BOX.venvfs("install", "-n", name, "thing")
+        self.assertEqual(packages(name), {"thing": "2.0", "part": "1.0"})
+
+    def test_install_changes_what_stands_in_the_way(self):
+        name = self.env("part-1.5")
+        done = BOX.venvfs("install", "-n", name, "picky")
+        self.assertRegex(done.stderr, r"(?m)^~ part 1\.5 -> 1\.0$")
+        self.assertEqual(packages(name), {"picky": "1.0", "part": "1.0"})
+
+    def test_install_again_changes_nothing(self):
+        name = self.env("part-1.0")
+        BOX.venvfs("install", "-n", name, "part")
+        generation = BOX.json("show", name)["generation"]
+        done = BOX.venvfs("install", "-n", name, "part")
+        self.assertEqual(BOX.json("show", name)["generation"], generation)
+        self.assertNotIn("part", done.stderr)
+
+    def test_install_of_an_unknown_package_changes_nothing(self):
+        name = self.env("part-1.0")
+        done = BOX.venvfs("install", "-n", name, "no-such-thing", status=1)
+        self.assertIn("no-such-thing", done.stderr)
+        self.assertEqual(BOX.json("show", name)["generation"], 1)
+
+    def test_uninstall(self):
+        name = self.env("thing-1.0", "part-1.0")
+        done = BOX.venvfs("uninstall", "-n", name, "-y", "Thing")
+        self.assertRegex(done.stderr, r"(?m)^- thing 1\.0$")
+        self.assertEqual(packages(name), {"part": "1.0"})
+        done = BOX.venvfs("uninstall", "-n", name, "prat", status=1)
+        self.assertIn("did you mean part?", done.stderr)
+
+    def test_uninstall_by_a_file(self):
+        name = self.env("thing-1.0", "part-1.0")
+        BOX.venvfs("uninstall", "-n", name, "-r", BOX.root / f"{name}.txt")
+        self.assertEqual(packages(name), {})
+        self.assertIn("pip", packages(name, seeds=True))
+
+    def test_sync_is_exact_and_keeps_the_seed(self):
+        name = self.env("thing-1.0", "part-1.0")
+        BOX.venvfs("install", "-n", name, "picky")
+        BOX.venvfs("sync", "-n", name)
+        self.assertEqual(packages(name), {"thing": "1.0", "part": "1.0"})
+        self.assertIn("pip", packages(name, seeds=True))
+
+    def test_sync_with_another_lock_is_remembered(self):
+        name = self.env("thing-1.0", "part-1.0")
+        done = BOX.venvfs("sync", "-n", name, "-r", lock("other.txt", "thing-2.0", "part-1.0"))
+        self.assertRegex(done.stderr, r"(?m)^~ thing 1\.0 -> 2\.0$")
+        lock("other.txt", "thing-1.0", "part-1.5")
+        BOX.venvfs("sync", "-n", name)
+        self.assertEqual(packages(name), {"thing": "1.0", "part": "1.5"})
+
+    def test_sync_locked_changes_nothing(self):
+        name = self.env("part-1.0")
+        BOX.venvfs("sync", "-n", name, "--locked")
+        lock(f"{name}.txt", "part-1.5")
+        done = BOX.venvfs("sync", "-n", name, "--locked", status=1)
+        self.assertIn("~ part 1.0 -> 1.5", done.stderr)
+        self.assertEqual(packages(name), {"part": "1.0"})
+
+    def test_sync_without_a_lock_says_so(self):
+        name = self.env()
+        self.assertIn("-r LOCK", BOX.venvfs("sync", "-n", name, status=1).stderr)
+
+    def test_what_is_not_pinned_is_resolved_once_and_said(self):
+        loose = BOX.root / "loose.txt"
+        loose.write_text("thing\n")
+        done = BOX.venvfs("create", "loose", "-p", harness.default_python(), "-r", loose)
+        self.assertRegex(done.stderr, r"loose.txt is not fully pinned: resolved on \d{4}-\d\d-\d\d")
+        kept = (BOX.venvfs_home / "envs" / "loose" / "resolved.txt").read_text()
+        self.assertRegex(kept, "thing==2.0")
+        harness.make_wheel(WHEELS, "thing", "3.0", {"thing/__init__.py": ""})
+        try:
+            BOX.venvfs("sync", "-n", "loose")
+            self.assertEqual(packages("loose")["thing"], "2.0")
+            BOX.venvfs("sync", "-n", "loose", "--refresh")
+            self.assertEqual(packages("loose")["thing"], "3.0")
+        finally:
+            (WHEELS / "thing-3.0-py3-none-any.whl").unlink()
+
+    def test_remove(self):
+        name = self.env()
+        BOX.venvfs("remove", name)
+        BOX.venvfs("show", name, status=1)
+        BOX.create(name)
+
+
+class Materialize(unittest.TestCase):
+    def test_plain_files_that_run(self):
+        BOX.create("plain", "-r", lock("plain.txt", "thing-1.0", "part-1.0"))
+        folder = BOX.root / "out" / "env"
+        done = BOX.venvfs("materialize", "-n", "plain", folder)
+        self.assertEqual(harness.one_line(done.stdout), str(folder))
+        out = harness.run([folder / "bin" / "python", "-c",
+                           "import sys, thing; print(sys.prefix, thing.v)"]).stdout.split()
+        self.assertEqual(out, [str(folder), "1.0"])
+        self.assertFalse(any(path.is_symlink() and str(BOX.hub) in os.readlink(path)
+                             for path in folder.rglob("*")))
+        BOX.venvfs("materialize", "-n", "plain", folder, status=1)
+
+
+class Shells(unittest.TestCase):
+    def test_shell_init_is_read_without_a_word(self):
+        for shell in ("bash", "zsh", "fish"):
+            if harness.shutil.which(shell) is None:
+                continue
+            with self.subTest(shell=shell):
+                text = BOX.venvfs("shell-init", shell).stdout
+                options = {"bash": ["--norc"], "zsh": ["-f"], "fish": ["--no-config"]}[shell]
+                done = harness.run([shell, *options, "-c", text], env=BOX.env)
+                self.assertEqual((done.stdout, done.stderr), ("", ""))
+
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        quoted = " ".join(f"'{word}'" for word in words)
+        script = (f"{BOX.venvfs('shell-init', 'bash').stdout}\n"
+                  f"COMP_WORDS=({quoted}); COMP_CWORD={len(words) - 1}\n"
+                  "_venvfs 2>/dev/null; printf '%s\\n' \"${COMPREPLY[@]}\"")
+        return harness.run(["bash", "--norc", "-c", script], env=BOX.env).stdout.split()
+
+    def test_bash_offers_commands_options_and_environments(self):
+        BOX.create("offered")
+        program = str(harness.PROGRAM)
+        self.assertEqual(self.complete(program, "mat"), ["materialize"])
+        self.assertEqual(self.complete(program, "store", "ver"), ["verify"])
+        self.assertEqual(self.complete(program, "create", "--syst"), ["--system-site-packages"])
+        self.assertIn("offered", self.complete(program, "show", "off"))
+        self.assertIn("offered", self.complete(program, "run", "-n", "off"))
+
+    def test_the_manual_names_every_command_and_option(self):
+        manual = re.sub(r"\\&", "", (harness.SOURCE / "docs/man/venvfs.1").read_text())
+        names = [line.split("\t")[0] for line in BOX.venvfs("--list-commands").stdout.splitlines()]
+        for name in names:
+            self.assertRegex(manual, rf"Cm [a-z ]*\b{name}\b")
+            if name in ("help", "store", "python", "shell-init"):
+                continue
+            for option in BOX.venvfs(name, "--list-options").stdout.split():
+                self.assertRegex(manual, rf"[ ,]{re.escape(option[1:])}\b", f"{name} {option}")
+
+
+if __name__ == "__main__":
+    harness.main(needs_fuse=False)

@@ -1,0 +1,280 @@
+#!/usr/bin/env python3
+"""What `venvfs mount PROJECT` decides, and run: each line of the design a test, on a real mount."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+import harness
+
+
+def setUpModule():
+    global BOX, WHEELS, ONE, TWO
+    BOX = harness.Sandbox("projects")
+    unittest.addModuleCleanup(BOX.close)
+    WHEELS = BOX.root / "wheels"
+    WHEELS.mkdir()
+    ONE, TWO = (harness.lock_text(harness.make_wheel(WHEELS, "thing", version, {
+        "thing/__init__.py": f"v = {version!r}\n"},
+        entry_points="[console_scripts]\nthing = thing:run\n")) for version in ("1.0", "2.0"))
+    BOX.env.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS))
+
+
+class Case(unittest.TestCase):
+    def folder(self, lock=ONE, lock_name="requirements.txt", name=None):
+        return BOX.project(name or self.id().rpartition(".")[2], lock, lock_name)
+
+    def mount(self, *arguments, **options):
+        """Mounts; returns (path printed, what was said)."""
+        done = BOX.venvfs("mount", "-p", harness.default_python(), *arguments, **options)
+        return pathlib.Path(harness.one_line(done.stdout)), done.stderr
+
+    def version(self, env):
+        program = "import thing; print(thing.v)"
+        return harness.run([env / "bin" / "python", "-c", program], env=BOX.env).stdout.strip()
+
+    def name(self, folder):
+        return os.path.basename(os.readlink(folder / ".venv"))
+
+
+class Which(Case):
+    def test_the_current_folder_is_the_default(self):
+        folder = self.folder()
+        below = folder / "src" / "deep"
+        below.mkdir(parents=True)
+        self.assertEqual(self.mount(cwd=below)[0], folder / ".venv")
+        self.assertEqual(self.mount(cwd=folder)[0], folder / ".venv")
+
+    def test_a_bare_word_may_be_a_folder(self):
+        folder = self.folder()
+        self.assertEqual(self.mount(folder.name, cwd=folder.parent)[0], folder / ".venv")
+
+    def test_a_bare_word_may_be_an_environment(self):
+        path = BOX.create("word")
+        self.assertEqual(self.mount("word")[0], path)
+
+    def test_a_word_that_is_both_is_wrong_usage(self):
+        folder = self.folder(name="both")
+        BOX.create("both")
+        done = BOX.venvfs("mount", "both", cwd=folder.parent, status=2)
+        self.assertIn("./both", done.stderr)
+        self.assertIn("-n both", done.stderr)
+        self.assertEqual(self.mount("./both", cwd=folder.parent)[0], folder / ".venv")
+        self.assertEqual(self.mount("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
+
+    def test_a_word_that_is_neither(self):
+        self.assertIn("neither", BOX.venvfs("mount", "nothing-here", status=1).stderr)
+
+    def test_the_name_is_the_folders_and_six_digits(self):
+        folder = self.folder()
+        self.mount(folder)
+        self.assertRegex(self.name(folder), rf"^{folder.name}-[0-9a-f]{{6}}$")
+
+
+class Locks(Case):
+    def test_the_first_of_several_locks_is_used_and_the_others_are_named(self):
+        folder = self.folder(TWO)
+        wheel = next(WHEELS.glob("thing-1.0*.whl"))
+        digest = harness.hashlib.sha256(wheel.read_bytes()).hexdigest()
+        (folder / "pylock.toml").write_text(
+            'lock-version = "1.0"\ncreated-by = "test"\n[[packages]]\nname = "thing"\n'
+            f'version = "1.0"\n[[packages.wheels]]\nname = "{wheel.name}"\npath = "{wheel}"\n'
+            f'hashes = {{ sha256 = "{digest}" }}\n')
+        env, said = self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+        self.assertIn("requirements.txt", said)
+        env, _ = self.mount(folder, "--lock", folder / "requirements.txt")
+        self.assertEqual(self.version(env), "2.0")
+
+    def test_a_lock_of_another_tool_alone_is_refused_with_the_export(self):
+        folder = self.folder(None)
+        (folder / "poetry.lock").write_text("")
+        done = BOX.venvfs("mount", folder, status=1)
+        self.assertIn("poetry export", done.stderr)
+        self.assertFalse(os.path.lexists(folder / ".venv"))
+
+    def test_nothing_at_all_is_an_empty_environment_and_said(self):
+        folder = self.folder(None)
+        env, said = self.mount(folder)
+        self.assertIn("empty environment", said)
+        harness.run([env / "bin" / "python", "-m", "pip", "--version"], env=BOX.env)
+
+    def test_a_changed_lock_makes_a_generation_and_a_difference(self):
+        folder = self.folder()
+        env, _ = self.mount(folder)
+        (folder / "requirements.txt").write_text(TWO)
+        done = BOX.venvfs("mount", folder, "--locked", status=1)
+        self.assertIn("--locked", done.stderr)
+        self.assertEqual(self.version(env), "1.0")
+        _, said = self.mount(folder)
+        self.assertRegex(said, r"(?m)^~ thing 1\.0 -> 2\.0$")
+        self.assertEqual(self.version(env), "2.0")
+        self.assertEqual(BOX.json("show", str(folder))["generation"], 2)
+
+    def test_what_is_not_pinned_writes_nothing_in_the_project(self):
+        folder = self.folder("thing\n")
+        env, said = self.mount(folder)
+        self.assertIn("not fully pinned", said)
+        self.assertEqual(self.version(env), "2.0")
+        self.assertEqual(sorted(os.listdir(folder)), [".venv", "requirements.txt"])
+
+
+class Python(Case):
+    def test_python_version_file_is_followed(self):
+        others = [path for version, path in harness.interpreters().items()
+                  if version in ("3.8", "3.9", "3.10", "3.12")]
+        if not others:
+            self.skipTest("no second interpreter")
+        version = harness.run([others[0], "-c", "import platform; print(platform.python_version())"]
+                              ).stdout.strip()
+        folder = self.folder()
+        (folder / ".python-version").write_text(version + "\n")
+        done = BOX.venvfs("mount", folder)
+        env = pathlib.Path(harness.one_line(done.stdout))
+        out = harness.run([env / "bin" / "python", "-c",
+                           "import platform, thing, pip; print(platform.python_version())"])
+        self.assertEqual(out.stdout.strip(), version)
+
+    def test_python_version_file_that_asks_for_what_is_not_there(self):
+        folder = self.folder()
+        (folder / ".python-version").write_text("3.99\n")
+        done = BOX.venvfs("mount", folder, status=1)
+        self.assertIn(".python-version", done.stderr)
+        self.assertFalse(os.path.lexists(folder / ".venv"))
+
+
+class Places(Case):
+    def test_a_moved_folder_takes_its_environment_along(self):
+        folder = self.folder()
+        self.mount(folder)
+        name = self.name(folder)
+        moved = folder.with_name(folder.name + "-there")
+        folder.rename(moved)
+        env, said = self.mount(moved)
+        self.assertEqual((env, self.name(moved)), (moved / ".venv", name))
+        self.assertIn("moved", said)
+        self.assertEqual(self.version(env), "1.0")
+        out = harness.run([env / "bin" / "python", "-c", "import sys; print(sys.prefix)"]).stdout
+        self.assertEqual(out.strip(), str(moved / ".venv"))
+        self.assertIn(str(moved), (env / "bin" / "pip").read_text())
+        # A new folder in the old place gets an environment of its own.
+        again = self.folder(TWO)
+        self.assertEqual(self.version(self.mount(again)[0]), "2.0")
+        self.assertEqual(self.version(self.mount(moved)[0]), "1.0")
+
+    def test_a_copied_folder_gets_a_clone(self):
+        folder = self.folder()
+        self.mount(folder)
+        copy = folder.with_name(folder.name + "-copy")
+        shutil.copytree(folder, copy, symlinks=True)
+        env, said = self.mount(copy)
+        self.assertNotEqual(self.name(copy), self.name(folder))
+        self.assertEqual(self.version(env), "1.0")
+        self.assertEqual(self.mount(folder)[0], folder / ".venv")
+
+    def test_a_foreign_venv_stays_and_no_link_goes_around_it(self):
+        folder = self.folder()
+        (folder / ".venv").mkdir()
+        self.assertIn("--no-link", BOX.venvfs("mount", folder, status=1).stderr)
+        env, _ = self.mount(folder, "--no-link")
+        self.assertEqual(env.parent, BOX.hub)
+        self.assertEqual(self.version(env), "1.0")
+        self.assertEqual(os.listdir(folder / ".venv"), [])
+
+    def test_a_git_checkout_does_not_see_the_link(self):
+        if not shutil.which("git"):
+            self.skipTest("no git")
+        folder = self.folder()
+        harness.run(["git", "init", "-q", folder], env=BOX.env)
+        self.mount(folder)
+        out = harness.run(["git", "-C", folder, "status", "--porcelain"], env=BOX.env).stdout
+        self.assertNotIn(".venv", out)
+
+    def test_create_and_mount_of_dot_venv_mean_one_environment(self):
+        folder = self.folder()
+        BOX.create(folder / ".venv")
+        name = self.name(folder)
+        env, _ = self.mount(folder)
+        self.assertEqual(self.name(folder), name)
+        self.assertEqual(self.version(env), "1.0")
+
+    def test_a_failed_mount_leaves_nothing_behind(self):
+        folder = self.folder("no-such-thing==1.0\n")
+        before = sorted(os.listdir(BOX.venvfs_home / "envs"))
+        BOX.venvfs("mount", folder, status=1)
+        self.assertEqual(os.listdir(folder), ["requirements.txt"])
+        self.assertEqual(sorted(os.listdir(BOX.venvfs_home / "envs")), before)
+
+    def test_four_at_once_make_one_environment(self):
+        folder = self.folder()
+        command = [harness.PROGRAM, "mount", "-p", harness.default_python(), folder]
+        started = [subprocess.Popen(command, env=BOX.env, stdout=subprocess.PIPE,
+                                    stderr=subprocess.PIPE, text=True) for _ in range(4)]
+        for process in started:
+            out, said = process.communicate(timeout=120)
+            self.assertEqual((process.returncode, out), (0, f"{folder}/.venv\n"), said)
+        names = BOX.venvfs("list", "--names").stdout.split()
+        self.assertEqual(len([name for name in names if name.startswith(folder.name)]), 1)
+
+    def test_remove_takes_the_link_away(self):
+        folder = self.folder()
+        self.mount(folder)
+        BOX.venvfs("remove", str(folder))
+        self.assertEqual(os.listdir(folder), ["requirements.txt"])
+
+    def test_umount_and_mount_again(self):
+        folder = self.folder()
+        env, _ = self.mount(folder)
+        BOX.venvfs("umount", str(folder))
+        self.assertFalse((env / "pyvenv.cfg").exists())
+        self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+
+
+class Explicit(Case):
+    def test_a_generation_at_a_folder(self):
+        folder = self.folder()
+        self.mount(folder)
+        place = BOX.root / "place"
+        env, _ = self.mount("-n", self.name(folder), place)
+        self.assertEqual(env, place)
+        self.assertEqual(self.version(place), "1.0")
+        BOX.venvfs("umount", place)
+        self.assertFalse((place / "pyvenv.cfg").exists())
+
+
+class Run(Case):
+    def test_run_is_as_activated(self):
+        folder = self.folder()
+        env, _ = self.mount(folder)
+        program = ("import os, sys, shutil; print(os.environ['VIRTUAL_ENV'], shutil.which('python'), "
+                   "sys.prefix, os.environ['UV_LINK_MODE'], 'PYTHONHOME' in os.environ)")
+        done = BOX.venvfs("run", "python", "-c", program, cwd=folder, env={"PYTHONHOME": "/nowhere"})
+        self.assertEqual(done.stdout.split(), [str(env), f"{env}/bin/python", str(env), "copy", "False"])
+
+    def test_run_gives_the_commands_own_exit_code(self):
+        folder = self.folder()
+        self.mount(folder)
+        BOX.venvfs("run", "--", "python", "-c", "raise SystemExit(7)", cwd=folder, status=7)
+        BOX.venvfs("run", "no-such-command", cwd=folder, status=127)
+
+    def test_run_takes_a_python_file_and_the_commands_own_options(self):
+        folder = self.folder()
+        self.mount(folder)
+        (folder / "script.py").write_text("import sys, thing; print(thing.v, sys.argv[1:])\n")
+        done = BOX.venvfs("run", "script.py", "--help", "-n", cwd=folder)
+        self.assertEqual(done.stdout, "1.0 ['--help', '-n']\n")
+
+    def test_run_starts_the_daemon(self):
+        folder = self.folder()
+        self.mount(folder)
+        BOX.venvfs("umount", "--all")
+        self.assertEqual(BOX.venvfs("run", "python", "-c", "import thing; print(thing.v)",
+                                    cwd=folder).stdout, "1.0\n")
+
+
+if __name__ == "__main__":
+    harness.main()

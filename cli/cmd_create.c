@@ -55,7 +55,7 @@ static int place_folder(struct session *s, const char *word, struct place *p, st
     _cleanup_free_ char *real = realpath(parent, NULL);
     const char *folder = real ? real : parent;
     bool hidden = path_basename(address)[0] == '.';
-    p->name = env_name_for(hidden ? folder : address);
+    p->name = project_env_name(hidden ? folder : address);
     p->prompt = hidden ? xstrdup(path_basename(folder)) : NULL;
     p->address = steal_ptr(address);
     p->link = true;

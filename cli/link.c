@@ -6,23 +6,10 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "base/hash.h"
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/session.h"
-
-char *env_name_for(const char *path)
-{
-    enum { LONGEST = 80, DIGITS = 6 };
-    const char *base = path_basename(path);
-    base += strspn(base, ".-");
-    struct sha256 digest;
-    char hex[SHA256_HEX_SIZE];
-    sha256_of(path, strlen(path), &digest);
-    sha256_to_hex(&digest, hex);
-    return xasprintf("%.*s-%.*s", LONGEST, base[0] ? base : "env", DIGITS, hex);
-}
 
 int link_free(const struct home *home, const char *path, struct verror *err)
 {

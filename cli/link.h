@@ -7,9 +7,6 @@
 #include "base/home.h"
 #include "base/verror.h"
 
-/* A name for the environment of a folder: its last component (made fit) and six digits of the
- * path's SHA-256. malloc'ed. */
-char *env_name_for(const char *path);
 /* May a link be made at this path? Yes when there is nothing, or a link of ours that leads to an
  * environment that is gone. -EEXIST otherwise. */
 int link_free(const struct home *home, const char *path, struct verror *err);

@@ -183,8 +183,8 @@ int mount_project(struct session *s, const struct mount_options *o, const char *
 {
     struct project project;
     _cleanup_binding_ struct binding b = {0};
-    _cleanup_free_ char *lock = o->lock ? path_absolute(o->lock) : NULL;
-    int r = project_inspect(dir, lock, &project, err);
+
+    int r = project_inspect(dir, o->lock, &project, err);
     if (r < 0)
         return r;
     r = binding_find(&s->home, &project, o->no_link, &b, err);

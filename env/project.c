@@ -44,9 +44,8 @@ static bool has_file(const char *dir, const char *name)
     return is_file(path);
 }
 
-/* Folder + "-" + 6 digits, so that projects and worktrees of one name never clash. The folder's
- * part is cut to a valid environment name. */
-static char *environment_name(const char *real)
+/* The folder's part is cut to a valid environment name. */
+char *project_env_name(const char *real)
 {
     const char *base = path_basename(real);
     while (*base == '.' || *base == '-')
@@ -156,7 +155,7 @@ int project_inspect(const char *dir, const char *lock, struct project *ret, stru
     if (stat(real, &st) < 0 || !S_ISDIR(st.st_mode))
         r = verror_set(err, ENOTDIR, "%s: not a folder", dir);
     if (r == 0) {
-        p.name = environment_name(real);
+        p.name = project_env_name(real);
         p.link = path_join(real, ".venv");
         p.has_build_system = has_build_system(real);
         r = lock ? named_lock(&p, lock, err) : choose_lock(&p, err);

@@ -19,6 +19,9 @@ struct project {
     bool has_build_system;
 };
 
+/* Folder + "-" + 6 hex of the real path's SHA-256, so that projects and worktrees of one name never
+ * clash. malloc'ed. */
+char *project_env_name(const char *real);
 /* Looks at a folder. `lock`: the --lock option or NULL. -ENOENT, -ENOTDIR; -EINVAL when the only
  * lock is one of poetry, pdm or pipenv, with the command that exports it as hint. */
 int project_inspect(const char *dir, const char *lock, struct project *ret, struct verror *err);

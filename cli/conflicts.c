@@ -4,16 +4,10 @@
 #include <string.h>
 
 #include "base/strbuf.h"
+#include "cli/compose.h"
 #include "cli/print.h"
-#include "env/view.h"
 
 enum { MAX_LINES = 20 };
-
-static int open_image(void *arg, const struct store_image *which, struct image **ret,
-                      struct verror *err)
-{
-    return store_image_open(arg, which, ret, err);
-}
 
 static void key_of(const struct manifest *m, struct sha256 *ret)
 {
@@ -28,9 +22,8 @@ static void key_of(const struct manifest *m, struct sha256 *ret)
 /* An array of [path, loser, winner], or NULL. */
 static json_t *find(struct store *store, const struct manifest *m)
 {
-    const struct view_images images = {.open = open_image, .arg = store};
     struct view *view;
-    if (view_compose(m, NULL, &images, &view, NULL) < 0)
+    if (compose_view(store, m, NULL, &view, NULL) < 0)
         return NULL;
     const struct view_conflict *list;
     size_t n = view_conflicts(view, &list);

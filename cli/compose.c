@@ -1,0 +1,39 @@
+#include "cli/compose.h"
+
+#include "env/materialize.h"
+
+enum { READER_CACHE = 64 << 20 };
+
+static int open_image(void *arg, const struct store_image *which, struct image **ret,
+                      struct verror *err)
+{
+    return store_image_open(arg, which, ret, err);
+}
+
+int compose_view(struct store *store, const struct manifest *m, const char *address,
+                 struct view **ret, struct verror *err)
+{
+    const struct view_images images = {.open = open_image, .arg = store};
+    return view_compose(m, address, &images, ret, err);
+}
+
+int write_plain_files(struct session *s, const struct manifest *m, const char *address,
+                      const char *dir, struct verror *err)
+{
+    struct view *view = NULL;
+    struct blob_reader *reader = NULL;
+    int r = session_store(s, err);
+    if (r == 0)
+        r = store_lock_shared(s->store, err);
+    if (r == 0)
+        r = compose_view(s->store, m, address, &view, err);
+    if (r == 0)
+        r = blob_reader_new(s->store, READER_CACHE, &reader, err);
+    if (r == 0)
+        r = materialize(view, reader, dir, err);
+    if (reader)
+        blob_reader_free(reader);
+    if (view)
+        view_unref(view);
+    return r;
+}

@@ -173,7 +173,7 @@ class Facts(unittest.TestCase):
         self.assertIn("thing", BOX.venvfs("show", "facts").stdout)
 
     def test_unknown_environment_names_near_ones(self):
-        self.assertIn("facts", BOX.venvfs("show", "fcats", status=1).stderr)
+        self.assertIn("facts", BOX.venvfs("show", "factz", status=1).stderr)
 
     def test_no_environment_meant(self):
         self.assertIn("-n ENV", BOX.venvfs("show", status=1).stderr)
@@ -373,7 +373,7 @@ class Shells(unittest.TestCase):
             if name in ("help", "store", "python", "shell-init"):
                 continue
             for option in BOX.venvfs(name, "--list-options").stdout.split():
-                self.assertRegex(manual, rf"[ ,]{re.escape(option[1:])}\b", f"{name} {option}")
+                self.assertTrue(re.search(rf" {re.escape(option[1:])}\b", manual), f"{name} {option}")
 
 
 if __name__ == "__main__":

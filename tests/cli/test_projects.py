@@ -24,8 +24,9 @@ def setUpModule():
 
 
 class Case(unittest.TestCase):
-    def folder(self, lock=ONE, lock_name="requirements.txt", name=None):
-        return BOX.project(name or self.id().rpartition(".")[2], lock, lock_name)
+    def folder(self, lock="", name=None):
+        """A project named after the test, with thing 1.0 as its lock unless told otherwise."""
+        return BOX.project(name or self.id().rpartition(".")[2], ONE if lock == "" else lock)
 
     def mount(self, *arguments, **options):
         """Mounts; returns (path printed, what was said)."""

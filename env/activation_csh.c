@@ -59,5 +59,5 @@ static const char text[] =
 
 void activation_csh(const struct manifest *m, const char *address, struct strbuf *sb)
 {
-    activation_text(text, quote_csh, "\\$`!%", m, address, sb);
+    activation_text(text, quote_csh, "\\!%", m, address, sb);
 }

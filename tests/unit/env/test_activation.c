@@ -18,8 +18,14 @@
 #define OLD_PATH "/usr/local/bin:/usr/bin:/bin:/an other"
 
 static const char *const names[] = {
-    "plain",     "a b", "it's two''", "do$HOME `echo back`", "say \"hi\" 100%", "no!way\\back\\n",
-    "\xc3\xbcn", "-n",  "~",          "#;&|<>()*?[]{a,b}",   "$(exit 3)",       "'#'##",
+    "plain",
+    "a b",
+    "it's two'' \"hi\" 100%",
+    "do$HOME `echo back` $(exit 3)",
+    "no!way\\back\\n",
+    "\xc3\xbcn",
+    "-n",
+    "~#;&|<>()*?[]{a,b}'#'##",
 };
 
 static char *root;

@@ -106,7 +106,7 @@ static int damaged(struct verror *err, const char *what)
 static int check_sections(struct image *im, struct verror *err)
 {
     const size_t table = IMAGE_HEADER_SIZE + SECTIONS * IMAGE_SECTION_SIZE;
-    if (im->size < table + SHA256_SIZE || memcmp(im->data, IMAGE_MAGIC, 8) != 0)
+    if (im->size < table + IMAGE_TRAILER_SIZE || memcmp(im->data, IMAGE_MAGIC, 8) != 0)
         return damaged(err, "no image header");
     if (wire_load32(im->data + 8) != IMAGE_VERSION)
         return verror_set(err, EBADMSG, "image of unknown version %u",
@@ -116,7 +116,7 @@ static int check_sections(struct image *im, struct verror *err)
 
     const uint8_t *start[SECTIONS];
     uint64_t size[SECTIONS];
-    const uint64_t limit = im->size - SHA256_SIZE;
+    const uint64_t limit = im->size - IMAGE_TRAILER_SIZE;
     uint64_t at = table;
     for (unsigned i = 0; i < SECTIONS; i++) {
         const uint8_t *entry = im->data + IMAGE_HEADER_SIZE + i * IMAGE_SECTION_SIZE;
@@ -299,17 +299,32 @@ static int check_strings(const struct image *im, struct verror *err)
     return 0;
 }
 
-static int check(struct image *im, const struct sha256 *expect, struct verror *err)
+static size_t body_size(const struct image *im)
+{
+    return im->size - IMAGE_TRAILER_SIZE;
+}
+
+int image_check_digest(const struct image *image, struct verror *err)
+{
+    struct sha256 got;
+    sha256_of(image->data, body_size(image), &got);
+    return sha256_equal(&got, &image->id) ? 0 : damaged(err, "SHA-256 differs");
+}
+
+static int check(struct image *im, const struct sha256 *expect, bool digest, struct verror *err)
 {
     int r = check_sections(im, err);
     if (r < 0)
         return r;
-    const size_t body = im->size - SHA256_SIZE;
-    sha256_of(im->data, body, &im->id);
-    if (memcmp(im->data + body, im->id.bytes, SHA256_SIZE) != 0)
-        return damaged(err, "SHA-256 differs");
+    const uint8_t *trailer = im->data + body_size(im);
+    if (checksum_of(im->data, im->size - 8) != wire_load64(trailer + SHA256_SIZE))
+        return damaged(err, "checksum differs");
+    memcpy(im->id.bytes, trailer, SHA256_SIZE);
     if (expect && !sha256_equal(expect, &im->id))
         return damaged(err, "it is another image");
+    r = digest ? image_check_digest(im, err) : 0;
+    if (r < 0)
+        return r;
     r = check_blobs(im, err);
     if (r == 0)
         r = check_nodes(im, err);
@@ -378,7 +393,7 @@ int image_open(const char *path, const struct sha256 *expect, bool copy, struct 
     int r = load(path, copy, &im, err);
     if (r < 0)
         return r;
-    r = check(im, expect, err);
+    r = check(im, expect, copy, err);
     if (r < 0) {
         image_free(im);
         (void)verror_prefix(err, "%s", path);
@@ -393,7 +408,7 @@ int image_open_memory(const void *data, size_t size, struct image **ret, struct 
     if (size > IMAGE_MAX_BYTES)
         return damaged(err, "size");
     struct image *im = image_new(BACKING_BORROWED, data, size);
-    int r = check(im, NULL, err);
+    int r = check(im, NULL, true, err);
     if (r < 0) {
         image_free(im);
         return r;

@@ -22,7 +22,8 @@
  *            u32 skip, u64 size
  *   INFO     u32 offset of the distribution's name, of its version, of its dist-info folder's name,
  *            u32 zero, then NUL-terminated strings
- *   trailer  the SHA-256 of everything before it, which is the image's identity
+ *   trailer  the SHA-256 of everything before it, which is the image's identity, then the XXH3 of
+ *            everything before that
  *
  * A reader checks every offset, count, name and the tree's shape once, at image_open(); accessors
  * may then index without checks. Hostile bytes may be refused; they may not crash.
@@ -87,14 +88,17 @@ struct image_script {
 
 struct image; /* one mapped, checked image; immutable, so any number of threads may read it */
 
-/* Maps and checks the image at path. `expect` is the identity it must have (NULL: take what is
- * there). `copy`: read it into private memory instead of mapping it (a store owned by someone
- * else). -ENOENT: no such file; -EBADMSG: damaged or hostile, the message says where; else errno of
- * the call. */
+/* Maps and checks the image at path. Damage is found by the XXH3, which costs a tenth of the
+ * digest; the digest itself is computed for copies, in image_open_memory() and by
+ * image_check_digest(). `expect` is the identity it must have (NULL: take what is there). `copy`:
+ * read it into private memory instead of mapping it (a store owned by someone else). -ENOENT: no
+ * such file; -EBADMSG: damaged or hostile, the message says where; else errno of the call. */
 int image_open(const char *path, const struct sha256 *expect, bool copy, struct image **ret,
                struct verror *err);
 /* As above from memory, which is not copied and must outlive the image (tests, fuzzing). */
 int image_open_memory(const void *data, size_t size, struct image **ret, struct verror *err);
+/* Does the content have the digest that the image carries? -EBADMSG when not. */
+int image_check_digest(const struct image *image, struct verror *err);
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is accepted; atomic count */
 

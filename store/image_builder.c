@@ -555,13 +555,14 @@ static void assemble(struct strbuf sections[SECTIONS], struct strbuf *out, struc
         add64(out, sections[i].len);
         at += image_align(sections[i].len);
     }
-    strbuf_grow(out, at + SHA256_SIZE - out->len);
+    strbuf_grow(out, at + IMAGE_TRAILER_SIZE - out->len);
     for (uint32_t i = 0; i < SECTIONS; i++) {
         strbuf_add(out, sections[i].buf, sections[i].len);
         strbuf_add(out, zeros, image_align(out->len) - out->len);
     }
     sha256_of(out->buf, out->len, id);
     strbuf_add(out, id->bytes, SHA256_SIZE);
+    add64(out, checksum_of(out->buf, out->len));
 }
 
 static void layout_init(struct layout *l, const struct image_builder *b)

@@ -18,6 +18,7 @@ enum {
     IMAGE_SLICE_ENTRY_SIZE = 8,
     IMAGE_SCRIPT_SIZE = 32,
     IMAGE_INFO_SIZE = 16, /* the fixed part of INFO */
+    IMAGE_TRAILER_SIZE = SHA256_SIZE + 8,
 };
 
 enum image_section {

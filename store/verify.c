@@ -217,6 +217,10 @@ static int check_image(struct verify *v, const struct listed_image *listed, stru
     struct image *image;
     _cleanup_verror_ struct verror why = VERROR_INIT;
     int r = store_image_open(v->store, &listed->which, &image, &why);
+    if (r == 0 && image_check_digest(image, &why) < 0) {
+        image_unref(image);
+        r = -EBADMSG;
+    }
     if (r == -ENOENT || r == -EBADMSG || r == -EIO) {
         verify_problem(v, "%s %s (image %u): %s", listed->name, listed->version,
                        listed->which.number, verror_message(&why));

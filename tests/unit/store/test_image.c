@@ -198,9 +198,11 @@ static void walk_all(const struct image *im)
 
 static void redigest(uint8_t *data, size_t size)
 {
+    const size_t body = size - SHA256_SIZE - 8;
     struct sha256 h;
-    sha256_of(data, size - SHA256_SIZE, &h);
-    memcpy(data + size - SHA256_SIZE, &h, SHA256_SIZE);
+    sha256_of(data, body, &h);
+    memcpy(data + body, &h, SHA256_SIZE);
+    wire_store64(data + size - 8, checksum_of(data, size - 8));
 }
 
 /* An exact copy on the heap, so that a sanitizer notices one byte too far. */
@@ -248,7 +250,7 @@ static void test_hostile_bytes_with_a_right_digest_never_crash(void **state)
     finish(sample(false), &out, &id);
     uint8_t *data = (uint8_t *)out.buf;
     static const uint8_t values[] = {0x00, 0x01, 0x7f, 0x80, 0xff, '/', '.'};
-    for (size_t i = 0; i + SHA256_SIZE < out.len; i++) {
+    for (size_t i = 0; i + SHA256_SIZE + 8 < out.len; i++) {
         uint8_t old = data[i];
         for (size_t v = 0; v < ARRAY_SIZE(values); v++) {
             data[i] = values[v];
@@ -262,7 +264,7 @@ static void test_hostile_bytes_with_a_right_digest_never_crash(void **state)
         }
         data[i] = old;
     }
-    for (size_t size = SHA256_SIZE; size < out.len; size++) {
+    for (size_t size = SHA256_SIZE + 8; size < out.len; size++) {
         uint8_t *copy = xmemdup(data, size);
         redigest(copy, size);
         try_open(copy, size);

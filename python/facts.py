@@ -101,11 +101,14 @@ def usable_pip_wheel():
 
 
 def modern_tags():
+    """What pip itself would take: its older vendored packaging forgets cp311-none-any."""
     try:
-        from pip._vendor.packaging import tags
+        from pip._internal.utils.compatibility_tags import get_supported
     except ImportError:
         from packaging import tags
-    return [str(tag) for tag in tags.sys_tags()]
+
+        return [str(tag) for tag in tags.sys_tags()]
+    return [str(tag) for tag in get_supported()]
 
 
 def glibc_minor():
@@ -117,7 +120,7 @@ def glibc_minor():
 
 
 def legacy_tags():
-    """Of a pip from before packaging had tags. It stops at manylinux2010, so the later ones, which
+    """Of a pip from before 20.1. It stops at manylinux2010, so the later ones, which
     PEP 600 defines by the version of glibc, are put before."""
     from pip._internal import pep425tags
 

@@ -93,6 +93,8 @@ int control_connect(const struct home *home, struct control **ret, struct verror
     c->fd = fd;
     strbuf_init(&c->in);
     r = greet(c, err);
+    if (r == -ECONNRESET || r == -EPIPE) /* it was dying when it still seemed to listen */
+        r = verror_set(err, ENOENT, "no daemon runs");
     if (r < 0) {
         control_close(c);
         return r;

@@ -138,9 +138,10 @@ static void release(struct daemon *d)
     stubs_free(d->stubs);
     json_decref(d->notices);
     pool_free(d->context.workers);
-    /* A detached mount may still be served until the process ends, so its images stay. */
+    images_free(d->context.images);
     if (d->context.ended >= 0)
         close(d->context.ended);
+    free(d);
 }
 
 static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
@@ -166,18 +167,21 @@ static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
         remove_facts(d->home);
     }
     control_server_free(server);
-    daemon_unmount_all(d);
     return r;
 }
 
 static int run_locked(const struct home *home, int *ready, struct verror *err)
 {
-    struct daemon d = {.home = home, .started = time(NULL), .context = {.ended = -1}};
+    struct daemon *d = xcalloc(1, sizeof(*d));
+    d->home = home;
+    d->started = time(NULL);
+    d->context.ended = -1;
     _cleanup_close_ int quit = quit_descriptor(err);
-    int r = quit < 0 ? quit : prepare(&d, err);
+    int r = quit < 0 ? quit : prepare(d, err);
     if (r == 0)
-        r = serve(&d, quit, ready, err);
-    release(&d);
+        r = serve(d, quit, ready, err);
+    if (daemon_unmount_all(d))
+        release(d);
     return r;
 }
 

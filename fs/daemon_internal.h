@@ -39,8 +39,9 @@ int daemon_perform(void *daemon, const char *verb, const json_t *request, json_t
                    struct verror *err);
 /* A session ended though nobody here unmounted it. */
 void daemon_session_ended(void *daemon);
-/* Unmounts everything, detaching what is busy. */
-void daemon_unmount_all(struct daemon *d);
+/* Unmounts everything, detaching what is busy. false: processes still use a detached mount, whose
+ * loop serves them until this process ends. */
+bool daemon_unmount_all(struct daemon *d);
 
 /* Fills answer with what `venvfs status` shows. */
 void daemon_status(const struct daemon *d, json_t *answer);

@@ -5,11 +5,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
@@ -18,6 +20,7 @@
 
 #define FS_TYPE "fuse.venvfs"
 #define CAP_SYS_ADMIN_BIT 21
+#define WORDS_LIMIT 65536
 
 /* ---- may we mount? ---- */
 
@@ -87,16 +90,44 @@ int fuse_usable(struct verror *err)
     return r == -EPERM ? -EPERM : -EACCES;
 }
 
-int mount_explain(const char *path, int errnum, struct verror *err)
+void mount_words_begin(struct mount_words *w)
+{
+    w->saved = fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    w->file = memfd_create("words", MFD_CLOEXEC);
+    if (w->saved >= 0 && w->file >= 0)
+        dup2(w->file, STDERR_FILENO);
+}
+
+char *mount_words_end(struct mount_words *w)
+{
+    struct strbuf words = STRBUF_INIT;
+    if (w->saved >= 0) {
+        dup2(w->saved, STDERR_FILENO);
+        close(w->saved);
+    }
+    if (w->file >= 0) {
+        if (lseek(w->file, 0, SEEK_SET) == 0)
+            (void)io_read_to_end(w->file, &words, WORDS_LIMIT);
+        close(w->file);
+    }
+    if (words.len)
+        (void)io_write_all(STDERR_FILENO, words.buf, words.len);
+    return strbuf_detach(&words, NULL);
+}
+
+int mount_explain(const char *path, int errnum, const char *words, struct verror *err)
 {
     int r = fuse_usable(err);
     if (r < 0)
         return r;
     if (errnum == 0)
         errnum = EPERM;
-    verror_errno(err, errnum, "mounting at %s", path);
-    verror_hint(err, "the log beside the environments has fusermount3's own words; the folder must "
-                     "be this user's and on a local file system");
+    size_t len = strcspn(words, "\n");
+    if (len)
+        verror_set(err, errnum, "mounting at %s: %.*s", path, (int)len, words);
+    else
+        verror_errno(err, errnum, "mounting at %s", path);
+    verror_hint(err, "the folder must be this user's and on a local file system");
     return -errnum;
 }
 

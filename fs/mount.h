@@ -6,9 +6,17 @@
 
 #include "base/verror.h"
 
-/* Records why mounting at `path` failed (errnum may be 0: libfuse keeps its reason) and what to do.
+/* Catches what libfuse and fusermount3 write on standard error. */
+struct mount_words {
+    int file, saved;
+};
+void mount_words_begin(struct mount_words *words);
+/* Standard error is as before; what was caught goes there and is returned, malloc'ed. */
+char *mount_words_end(struct mount_words *words);
+
+/* Records why mounting at `path` failed and what to do. words: libfuse's and fusermount3's own.
  * Returns a negative errno. */
-int mount_explain(const char *path, int errnum, struct verror *err);
+int mount_explain(const char *path, int errnum, const char *words, struct verror *err);
 
 /* Unmounts: umount2() where permitted, else fusermount3. -EBUSY: in use (never when lazy). */
 int unmount_path(const char *path, bool lazy, struct verror *err);

@@ -328,7 +328,6 @@ void realm_stat(struct realm *r, const struct place *p, struct stat *ret)
     ret->st_mtim = ret->st_ctim = ret->st_atim = r->changed;
     if (is_hub_root(p)) {
         ret->st_mode = S_IFDIR | 0755;
-        ret->st_nlink = 2 + r->n_names - r->n_hidden;
     } else {
         ret->st_mode = S_IFREG | 0644;
         ret->st_size = sizeof(tag_text) - 1;

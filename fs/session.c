@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "base/log.h"
+#include "base/io.h"
 #include "base/mem.h"
 #include "fs/mount.h"
 
@@ -106,7 +106,8 @@ static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
         return;
     _cleanup_free_ char *line = xvasprintf(fmt, ap);
     line[strcspn(line, "\n")] = '\0';
-    log_line("%s", line);
+    _cleanup_free_ char *whole = xasprintf("%s\n", line);
+    (void)io_write_all(STDERR_FILENO, whole, strlen(whole));
 }
 
 static void session_release(struct session *s)
@@ -141,9 +142,13 @@ static int mount_fuse(struct session *s, struct verror *err)
     fuse_opt_free_args(&args);
     if (!s->fuse)
         return verror_set(err, EINVAL, "libfuse %s refused the mount options", fuse_pkgversion());
+    struct mount_words catcher;
+    mount_words_begin(&catcher);
     errno = 0;
-    if (fuse_session_mount(s->fuse, s->mountpoint) != 0) {
-        int r = mount_explain(s->mountpoint, errno, err);
+    int failed = fuse_session_mount(s->fuse, s->mountpoint), errnum = errno;
+    _cleanup_free_ char *words = mount_words_end(&catcher);
+    if (failed) {
+        int r = mount_explain(s->mountpoint, errnum, words, err);
         fuse_session_destroy(s->fuse);
         return r;
     }

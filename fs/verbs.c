@@ -1,5 +1,7 @@
 /* daemon: what commands may ask of it. */
+#include <dirent.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -41,16 +43,18 @@ static void write_mounts(const struct daemon *d)
         log_line("%s: %s", path, strerror(-r));
 }
 
-static void forget_mount(struct daemon *d, size_t i)
+/* Of an ended or unmounted session; the result is session_free()'s. */
+static bool forget_mount(struct daemon *d, size_t i)
 {
     struct explicit_mount m = d->mounts[i];
-    session_free(m.session);
+    bool gone = session_free(m.session);
     if (m.made_dir)
         (void)rmdir(m.dir);
     free(m.env);
     free(m.dir);
     d->mounts[i] = d->mounts[--d->n_mounts];
     write_mounts(d);
+    return gone;
 }
 
 void daemon_session_ended(void *arg)
@@ -72,17 +76,19 @@ void daemon_session_ended(void *arg)
     }
 }
 
-void daemon_unmount_all(struct daemon *d)
+bool daemon_unmount_all(struct daemon *d)
 {
+    bool gone = true;
     while (d->n_mounts) {
         session_unmount(d->mounts[d->n_mounts - 1].session, true, NULL);
-        forget_mount(d, d->n_mounts - 1);
+        gone &= forget_mount(d, d->n_mounts - 1);
     }
     if (d->hub) {
         session_unmount(d->hub, true, NULL);
-        session_free(d->hub);
+        gone &= session_free(d->hub);
         d->hub = NULL;
     }
+    return gone;
 }
 
 static struct explicit_mount *find_mount(struct daemon *d, const char *dir)
@@ -157,16 +163,38 @@ static int do_detach(struct daemon *d, const json_t *request, json_t *answer, st
 
 static bool is_empty_folder(const char *path)
 {
-    return rmdir(path) == 0 && mkdir(path, 0755) == 0;
+    DIR *dir = opendir(path);
+    const struct dirent *e;
+    bool empty = dir != NULL;
+    while (empty && (e = readdir(dir)))
+        empty = strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0;
+    if (dir)
+        closedir(dir);
+    return empty;
+}
+
+/* The daemon must not look into its own mounts: it would wait for itself. */
+static bool leads_into_hub(const struct daemon *d, const char *dir)
+{
+    char target[PATH_MAX];
+    size_t len = strlen(d->home->hub);
+    ssize_t n = readlink(dir, target, sizeof(target) - 1);
+    if (n > 0) {
+        target[n] = '\0';
+        dir = target;
+    }
+    return strncmp(dir, d->home->hub, len) == 0 && (dir[len] == '\0' || dir[len] == '/');
 }
 
 /* The mount point must be an empty folder, or one that can be made. */
-static int prepare_folder(const char *dir, bool *made, struct verror *err)
+static int prepare_folder(const struct daemon *d, const char *dir, bool *made, struct verror *err)
 {
     struct stat st;
     *made = false;
     if (dir[0] != '/')
         return verror_set(err, EINVAL, "%s is no absolute path", dir);
+    if (leads_into_hub(d, dir))
+        return verror_set(err, EBUSY, "%s is in the hub already", dir);
     if (stat(dir, &st) == 0) {
         if (!S_ISDIR(st.st_mode))
             return verror_set(err, ENOTDIR, "%s is no folder", dir);
@@ -204,7 +232,7 @@ static int mount_at(struct daemon *d, const char *env, const char *dir, bool mad
 static int do_mount(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
 {
     const char *env, *dir;
-    bool made;
+    bool made = false;
     int r = text_field(request, "env", &env, err);
     if (r == 0)
         r = text_field(request, "dir", &dir, err);
@@ -217,9 +245,11 @@ static int do_mount(struct daemon *d, const json_t *request, json_t *answer, str
     if (m) {
         generation = m->generation;
     } else {
-        r = prepare_folder(dir, &made, err);
+        r = prepare_folder(d, dir, &made, err);
         if (r == 0)
             r = mount_at(d, env, dir, made, &generation, err);
+        if (r < 0 && made)
+            (void)rmdir(dir);
     }
     json_object_set_new(answer, "generation", json_integer(generation));
     return r;

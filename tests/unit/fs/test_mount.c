@@ -88,7 +88,7 @@ static int by_name(const void *a, const void *b)
     return strcmp(*(char *const *)a, *(char *const *)b);
 }
 
-/* The sorted names of a folder, each followed by a space. */
+/* The sorted names of a folder, each followed by a space, without the view's own import hook. */
 static char *names_in(const char *path)
 {
     DIR *dir = opendir(path);
@@ -98,7 +98,8 @@ static char *names_in(const char *path)
     struct strbuf sb = STRBUF_INIT;
     assert_non_null(dir);
     while ((e = readdir(dir)) && n < ARRAY_SIZE(names))
-        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0 &&
+            strncmp(e->d_name, "_venvfs.", 8) != 0)
             names[n++] = xstrdup(e->d_name);
     closedir(dir);
     qsort(names, n, sizeof(char *), by_name);

@@ -109,9 +109,12 @@ static void sources_become_timestamp_pycs(void **state)
         if (!results[i].made)
             continue;
         assert_int_equal(wire_load32(results[i].head), target.magic);
-        assert_int_equal(wire_load32(results[i].head + 4), 0);
-        assert_int_equal(wire_load32(results[i].head + 8), 1234567890);
-        assert_int_equal(wire_load32(results[i].head + 12), results[i].request.size);
+        /* Before 3.7 (PEP 552) there were no flags in front of the time. */
+        size_t at = (target.magic & 0xffff) < 3390 ? 4 : 8;
+        if (at == 8)
+            assert_int_equal(wire_load32(results[i].head + 4), 0);
+        assert_int_equal(wire_load32(results[i].head + at), 1234567890);
+        assert_int_equal(wire_load32(results[i].head + at + 4), results[i].request.size);
     }
 }
 

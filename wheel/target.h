@@ -22,8 +22,9 @@ struct wheel_compile {
     unsigned levels; /* bit N: compile with optimisation level N; 1 by default */
 };
 
-/* The store's key for images of this target: "cp311-3495-lib/python3.11-c1"; with compiling off
- * "-c0". malloc'ed. */
+/* The store's key for images of this target: "cp311-3495-lib/python3.11-c1-f1" (tag, magic number,
+ * folder, levels of bytecode as in wheel_compile or 0, and the number of the installed form that
+ * this program makes). malloc'ed. */
 char *wheel_target_key(const struct wheel_target *target, const struct wheel_compile *compile);
 
 /* Rank of the best tag of a wheel's file name, 0 the best; -1: none fits. Compressed tag sets

@@ -3,6 +3,12 @@
  *
  * A wheel is untrusted: it is read completely and checked against its RECORD before anything of it
  * becomes known to the store, and a refusal names the wheel and the member.
+ *
+ * What differs from what pip installs, on purpose: scripts and data below bin/ or elsewhere outside
+ * site-packages get no bytecode (a script's first line, and so its size, depends on the address);
+ * RECORD gives wrappers and rewritten scripts neither hash nor size for the same reason; a script
+ * that gave way to an entry point's wrapper has no row left behind; scripts are executable even
+ * where the archive lost the bit (the standard asks for it).
  */
 #ifndef VENVFS_WHEEL_WHEEL_H
 #define VENVFS_WHEEL_WHEEL_H

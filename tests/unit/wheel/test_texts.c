@@ -417,21 +417,9 @@ static void members_go_where_the_standard_says(void **state)
 static void member_names_are_judged(void **state)
 {
     (void)state;
-    static const char *const bad[] = {"",
-                                      "/abs",
-                                      "../x",
-                                      "a/../b",
-                                      "a\\b",
-                                      "C:/x",
-                                      "a\nb",
-                                      "a//b",
-                                      "./a",
-                                      "a/.",
-                                      ".wh.x",
-                                      "a/.wh..wh..opq",
-                                      "//",
-                                      "a\x7f"
-                                      "b"};
+    static const char *const bad[] = {"",      "/abs",           "../x", "a/../b", "a\\b",
+                                      "C:/x",  "a\nb",           "a//b", "./a",    "a/.",
+                                      ".wh.x", "a/.wh..wh..opq", "//",   "ab\x7f"};
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
         if (!layout_member_problem(bad[i], strlen(bad[i])))
             fail_msg("accepted: %s", bad[i]);

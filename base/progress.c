@@ -58,15 +58,23 @@ static void add_bar(struct strbuf *sb, double part)
 static void draw(struct progress *p, double now)
 {
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
-    double part = p->bytes_total ? (double)p->bytes / (double)p->bytes_total : 0;
+    double part = 0; /* by bytes, or by items where nobody knows the bytes */
+    if (p->bytes_total)
+        part = (double)p->bytes / (double)p->bytes_total;
+    else if (p->items_total)
+        part = (double)p->items / (double)p->items_total;
     double seconds = now - p->started;
     double rate = seconds > 0 ? (double)p->bytes / seconds / 1e6 : 0;
     strbuf_addf(&sb, "%s%s ", p->terminal ? "\r\033[K" : "venvfs: ", p->title);
     if (p->terminal)
         add_bar(&sb, part > 1 ? 1 : part);
-    strbuf_addf(&sb, "%llu/%llu  %.1f/%.1f MB  %.1f MB/s", (unsigned long long)p->items,
-                (unsigned long long)p->items_total, (double)p->bytes / 1e6,
-                (double)p->bytes_total / 1e6, rate);
+    if (p->items_total)
+        strbuf_addf(&sb, "%llu/%llu  ", (unsigned long long)p->items,
+                    (unsigned long long)p->items_total);
+    strbuf_addf(&sb, "%.1f", (double)p->bytes / 1e6);
+    if (p->bytes_total)
+        strbuf_addf(&sb, "/%.1f", (double)p->bytes_total / 1e6);
+    strbuf_addf(&sb, " MB  %.1f MB/s", rate);
     if (part > 0.02)
         strbuf_addf(&sb, "  %.0f s left", seconds / part - seconds);
     if (p->item[0])

@@ -160,6 +160,14 @@ static const char *const cleared[] = {
     NULL,
 };
 
+/* Without a retry pip is silent about an index that it cannot reach, and the package would seem
+ * unknown; its own five keep people waiting. */
+static const char *retries(void)
+{
+    const char *own = getenv("PIP_RETRIES");
+    return !own || !*own ? "PIP_RETRIES=2" : strcmp(own, "0") == 0 ? "PIP_RETRIES=1" : NULL;
+}
+
 int lock_pip_start(const struct lock_job *job, struct lock_pip_run *run, struct verror *err)
 {
     size_t n = 0;
@@ -182,7 +190,7 @@ int lock_pip_start(const struct lock_job *job, struct lock_pip_run *run, struct 
                          "PIP_BREAK_SYSTEM_PACKAGES=1", /* nothing is installed */
                          "PIP_NO_COLOR=1",
                          "PIP_PROGRESS_BAR=off",
-                         getenv("PIP_RETRIES") ? NULL : "PIP_RETRIES=2",
+                         retries(),
                          NULL};
     struct proc_options options = {
         .cwd = job->cwd,
@@ -291,6 +299,9 @@ static void drop_pins(struct lock_plan *plan)
 int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *err)
 {
     const struct lock_request *q = job->request;
+    if (q->offline)
+        return verror_set(err, ENETUNREACH, "offline, and versions have to be resolved: %s",
+                          plan->why ? plan->why : "the input is not a complete lock");
     int r = lock_pip_choose(job, err);
     if (r < 0)
         return r;

@@ -268,7 +268,12 @@ static void read_answer(const json_t *o, struct lock_plan *plan)
     plan->is_volatile = json_is_true(json_object_get(o, "volatile"));
     plan->relative = json_is_true(json_object_get(o, "relative"));
     const char *why = json_string_value(json_array_get(json_object_get(o, "incomplete"), 0));
-    plan->why = why ? xstrdup(why) : NULL;
+    if (why) {
+        _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+        strbuf_addstr(&text, why);
+        lock_redact(&text);
+        plan->why = strbuf_detach(&text, NULL);
+    }
     const json_t *packages = json_object_get(o, "packages");
     for (size_t i = 0; i < json_array_size(packages); i++) {
         const json_t *one = json_array_get(packages, i);

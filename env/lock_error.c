@@ -115,6 +115,9 @@ static void add_line(struct strbuf *sb, const char *line, size_t len)
     _cleanup_free_ char *one = xstrndup(line, len > 400 ? 400 : len);
     if (!*one || strstr(sb->buf, one))
         return;
+    /* pip says the same twice. */
+    if (strncmp(one, "No matching distribution", 24) == 0 && strstr(sb->buf, "Could not find"))
+        return;
     if (sb->len)
         strbuf_addstr(sb, sb->buf[sb->len - 1] == ':' || sb->buf[sb->len - 1] == '.' ? " " : "; ");
     strbuf_addstr(sb, one);

@@ -236,24 +236,30 @@ static bool both_forms(const struct fetch *f)
     return false;
 }
 
-static int first_error(struct fetch *f, struct verror *err)
+/* The error of a pip rather than `r`, which may be of the preparations. */
+static int first_error(struct fetch *f, int r, struct verror *err)
 {
     for (size_t i = 0; i < f->n_chunks; i++)
         if (f->chunks[i].result < 0 && f->chunks[i].err.errnum)
             return verror_move(err, &f->chunks[i].err);
-    return -EIO;
+    return r;
 }
 
 static int ask_pip(struct fetch *f, struct verror *err)
 {
     bool prefer_url = !has_own_index(f->plan);
     int r = run_chunks(f, prefer_url, err);
-    if (r >= 0 || !both_forms(f))
-        return r < 0 && f->n_chunks && f->chunks[0].err.errnum ? first_error(f, err) : r;
-    _cleanup_verror_ struct verror first = VERROR_INIT;
-    first_error(f, &first);
-    r = run_chunks(f, !prefer_url, err);
-    return r < 0 ? verror_move(err, &first) : 0;
+    if (r == 0)
+        return 0;
+    r = first_error(f, r, err);
+    if (both_forms(f)) {
+        _cleanup_verror_ struct verror second = VERROR_INIT;
+        if (run_chunks(f, !prefer_url, &second) == 0) {
+            verror_release(err);
+            return 0;
+        }
+    }
+    return r == -ENOENT ? lock_explain_missing(f->job, f->plan, err) : r;
 }
 
 /* ---- what pip left ---- */

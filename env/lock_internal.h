@@ -100,6 +100,9 @@ char *lock_plan_text(const struct lock_plan *plan);
 /* lock_error.c: pip's standard error, condensed to a line for people; returns the errno. */
 int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp,
                    struct verror *err);
+/* lock_explain.c: after -ENOENT of pip. When the index has the package, but nothing that fits, says
+ * which tags were wanted and found (-ENOEXEC instead). */
+int lock_explain_missing(struct lock_job *job, const struct lock_plan *plan, struct verror *err);
 /* Puts "***" in place of the user and password of every URL. */
 void lock_redact(struct strbuf *sb);
 

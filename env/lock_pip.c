@@ -336,6 +336,8 @@ int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *er
     progress_finish(progress);
     if (r == 0 && run.status != 0) {
         r = lock_pip_error(&run.diagnostics, job->interp, err);
+        if (r == -ENOENT)
+            r = lock_explain_missing(job, plan, err);
     } else if (r == 0) {
         drop_pins(plan);
         r = report ? lock_report_read(run.output.buf, run.output.len, plan, err)

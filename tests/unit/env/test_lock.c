@@ -360,6 +360,9 @@ static void errors_say_what_and_why(void **state)
     struct fixture *f = fixture(state);
     refuse(f, "/nonexistent.txt", NULL, plain, ENOENT, "/nonexistent.txt");
     refuse(f, NULL, "nosuch==7", plain, ENOENT, "nosuch");
+    _cleanup_free_ char *foreign = path_join(f->links, "epsilon-1.0-cp38-cp38-win32.whl");
+    write_text(foreign, "");
+    refuse(f, NULL, "epsilon==1.0", plain, ENOEXEC, "found cp38-cp38-win32");
     refuse(f, NULL, "beta", off, ENETUNREACH, "offline");
     _cleanup_free_ char *wrong =
         write_lock(f, "wrong.txt",

@@ -115,6 +115,8 @@ static void add_line(struct strbuf *sb, const char *line, size_t len)
     _cleanup_free_ char *one = xstrndup(line, len > 400 ? 400 : len);
     if (!*one || strstr(sb->buf, one))
         return;
+    if (strcmp(one, "subprocess-exited-with-error") == 0)
+        return;
     /* pip says the same twice. */
     if (strncmp(one, "No matching distribution", 24) == 0 && strstr(sb->buf, "Could not find"))
         return;
@@ -128,16 +130,24 @@ static void condense(const char *text, bool indented, struct strbuf *sb)
 {
     unsigned lines = 0;
     bool in_error = false;
+    const char *last = text; /* the line before: the end of a build's output says most */
+    size_t last_len = 0;
     for (const char *p = text; *p && lines < 6;) {
         size_t len = strcspn(p, "\n");
-        bool error = strncmp(p, "ERROR:", 6) == 0 || strncmp(p, "  error:", 8) == 0 ||
-                     strncmp(p, "error:", 6) == 0;
+        static const char cross[] = "\u00d7 "; /* what failed: "x Building wheel ..." */
+        size_t blanks = strspn(p, " ");
+        bool error = strncasecmp(p + blanks, "ERROR: ", 7) == 0 ||
+                     strncmp(p + blanks, cross, sizeof(cross) - 1) == 0;
+        if (strncmp(p + blanks, "[end of output]", 15) == 0)
+            add_line(sb, last, last_len);
         bool more = indented && in_error && (*p == ' ' || *p == '\t');
         if (error || more) {
             add_line(sb, p, len);
             lines++;
         }
         in_error = error || more;
+        last = p;
+        last_len = len;
         p += len;
         p += *p == '\n';
     }

@@ -10,12 +10,14 @@
 #include "cli/conflicts.h"
 #include "cli/difference.h"
 #include "cli/fallback.h"
+#include "cli/interrupt.h"
 #include "cli/print.h"
 #include "cli/show_env.h"
 
 void apply_release(struct apply *a)
 {
-    if (a->created && a->env) {
+    interrupt_removes_nothing();
+    if (a->created && a->env && a->env->manifest) {
         (void)hide_env(&a->session->home, a->env->name, NULL);
         (void)env_remove(a->env, NULL);
     }
@@ -83,6 +85,7 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
     if (r < 0)
         return r;
     a->created = true;
+    interrupt_removes(a->env->dir);
     r = store_lock_shared(s->store, err);
     if (r < 0)
         return r;
@@ -239,6 +242,7 @@ int apply_commit(struct apply *a, const char *reason, struct verror *err)
         free(m->reason);
         m->reason = xstrdup(reason);
         conflicts_warn(a->session->store, m);
+        interrupt_removes_nothing();
         int r = env_commit(a->env, m, err);
         if (r < 0)
             return r;
@@ -249,10 +253,8 @@ int apply_commit(struct apply *a, const char *reason, struct verror *err)
 static int not_shown(struct apply *a, struct verror *err)
 {
     a->created = false; /* it is complete, only not in view */
-    verror_prefix(err, "environment %s is made, but cannot be shown here", a->env->name);
-    _cleanup_free_ char *hint = err->hint ? xstrdup(err->hint) : NULL;
-    return verror_hint(err, "%s%svenvfs materialize -n %s DIR writes it as plain files",
-                       hint ? hint : "", hint ? "; or " : "", a->env->name);
+    no_fuse_hint(err, a->env->name);
+    return verror_prefix(err, "environment %s is made, but cannot be shown here", a->env->name);
 }
 
 int apply_show(struct apply *a, bool fallback, struct verror *err)
@@ -260,10 +262,9 @@ int apply_show(struct apply *a, bool fallback, struct verror *err)
     const char *address = a->env->manifest->address;
     int r = show_env(&a->session->home, a->env->name, address, err);
     if (no_fuse(r) && fallback) {
-        r = fallback_write(a->session, a->env, err);
-        if (r == 0)
-            print_note("%s: %s; wrote plain files instead", address, verror_message(err));
+        print_note("plain files at %s, because %s", address, verror_message(err));
         verror_release(err);
+        r = fallback_write(a->session, a->env, err);
     } else if (no_fuse(r)) {
         r = not_shown(a, err);
     }

@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/commands.h"
+#include "cli/fallback.h"
 #include "cli/link.h"
 #include "cli/options.h"
 #include "cli/print.h"
@@ -27,6 +28,7 @@ static int remove_one(struct session *s, const char *word, struct verror *err)
         return r;
     _cleanup_free_ char *address = xstrdup(env->manifest->address);
     _cleanup_free_ char *name = xstrdup(env->name);
+    bool plain = fallback_owns(&s->home, name, address);
     r = hide_env(&s->home, name, err);
     if (r == 0)
         r = env_remove(env, err);
@@ -34,6 +36,8 @@ static int remove_one(struct session *s, const char *word, struct verror *err)
     if (r < 0)
         return r;
     _cleanup_free_ char *in_hub = hub_path(&s->home, name);
+    if (plain && (r = path_remove_tree(address)) < 0)
+        return verror_errno(err, r, "removing %s", address);
     if (!link_remove(&s->home, address, name) && strcmp(address, in_hub) != 0 &&
         path_exists(address))
         print_note("%s is no link to it and is left as it is", address);

@@ -85,8 +85,8 @@ int cmd_run(int argc, char **argv)
         r = session_env(&s, name, false, &env, &err);
     if (r == 0 && !fallback_owns(&s.home, env->name, env->manifest->address))
         r = show_env(&s.home, env->name, env->manifest->address, &err);
-    if (no_fuse(r))
-        verror_hint(&err, "venvfs materialize -n %s DIR writes it as plain files", env->name);
+    if (no_fuse(r) && env)
+        no_fuse_hint(&err, env->name);
     if (r < 0) {
         env_free(env);
         return print_error(&err);

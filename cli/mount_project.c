@@ -173,7 +173,7 @@ static int mount_bound(struct session *s, const struct mount_options *o,
         r = project_link(project, &s->home, b->name, err);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    if (r < 0 && a.created && !had_link)
+    if (r < 0 && !had_link)
         link_remove(&s->home, project->link, b->name);
     return r;
 }

@@ -49,62 +49,106 @@ static int wheel_digest(struct store *store, const char *path, struct sha256 *re
     return store_cache_put(store, &key, ret->bytes, SHA256_SIZE, err);
 }
 
-static int ingest(struct apply *a, const char *path, const struct sha256 *digest,
-                  struct store_image *ret, struct verror *err)
+struct seed {
+    const char *path;
+    struct wheel_name name;
+    struct sha256 digest;
+    struct store_image image;
+    bool stored;
+};
+enum { MAX_SEEDS = 2 };
+
+static void seed_release(struct seed *seed)
 {
-    int r = store_find_image(a->session->store, digest, a->next->target_key, ret, err);
-    if (r != -ENOENT)
-        return r;
-    verror_release(err);
+    wheel_name_release(&seed->name);
+}
+
+/* What is known about one wheel without opening it. */
+static int seed_find(struct apply *a, const char *path, struct seed *ret, struct verror *err)
+{
+    ret->path = path;
+    int r = wheel_name_parse(path_basename(path), &ret->name, err);
+    if (r == 0)
+        r = wheel_digest(a->session->store, path, &ret->digest, err);
+    if (r == 0)
+        r = store_find_image(a->session->store, &ret->digest, a->next->target_key, &ret->image,
+                             err);
+    ret->stored = r == 0;
+    if (r == -ENOENT && ret->name.dist && path_exists(path)) {
+        verror_release(err);
+        r = 0;
+    }
+    return r;
+}
+
+/* Those that the store lacks, together. */
+static int seeds_ingest(struct apply *a, struct seed *seeds, size_t n, struct verror *err)
+{
+    struct wheel_source sources[MAX_SEEDS];
+    struct store_image images[MAX_SEEDS];
+    size_t missing = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!seeds[i].stored)
+            sources[missing++] =
+                (struct wheel_source){.path = seeds[i].path, .expect = &seeds[i].digest};
+    if (!missing)
+        return 0;
     struct progress *progress = progress_new("installing", print_quiet());
     struct wheel_options options = {
         .compile = {.enabled = a->compile, .levels = a->levels ? a->levels : 1},
         .jobs = a->jobs,
         .progress = progress,
     };
-    struct wheel_source source = {.path = path, .expect = digest};
-    r = wheel_ingest(a->session->store, &a->interp->target, &source, 1, &options, ret, err);
+    int r = wheel_ingest(a->session->store, &a->interp->target, sources, missing, &options, images,
+                         err);
     progress_finish(progress);
+    for (size_t i = 0, j = 0; r == 0 && i < n; i++)
+        if (!seeds[i].stored)
+            seeds[i].image = images[j++];
     return r;
 }
 
-static int seed_one(struct apply *a, const char *path, struct verror *err)
+static void seed_add(struct manifest *m, const struct seed *seed)
 {
-    struct wheel_name name;
-    int r = wheel_name_parse(path_basename(path), &name, err);
-    if (r < 0)
-        return r;
-    _cleanup_free_ char *normalised = dist_name_normalise(name.dist);
-    struct sha256 digest;
-    struct store_image image;
-    if (manifest_package_named(a->next, normalised)) /* the lock names it */
-        goto out;
-    r = wheel_digest(a->session->store, path, &digest, err);
-    if (r == 0)
-        r = ingest(a, path, &digest, &image, err);
-    if (r < 0)
-        goto out;
-    struct manifest_package *p = manifest_add(a->next, normalised);
+    struct manifest_package *p = manifest_add(m, seed->name.dist);
     free(p->version);
-    p->version = xstrdup(name.version);
-    p->image = image;
-    p->wheel = digest;
+    p->version = xstrdup(seed->name.version);
+    p->image = seed->image;
+    p->wheel = seed->digest;
     p->seed = true;
-out:
-    wheel_name_release(&name);
-    return r;
+}
+
+static bool is_there(const struct apply *a, const char *dist)
+{
+    _cleanup_free_ char *name = dist_name_normalise(dist);
+    return manifest_package_named(a->next, name) != NULL;
 }
 
 int apply_seed(struct apply *a, struct verror *err)
 {
-    if (!a->interp->pip_wheel) {
+    const char *paths[MAX_SEEDS] = {a->interp->pip_wheel, a->interp->setuptools_wheel};
+    struct seed seeds[MAX_SEEDS] = {{.path = NULL}};
+    size_t n = 0;
+    int r = 0;
+    if (!paths[0]) {
         print_warning("%s has no bundled pip (ensurepip); the environment is made without",
                       a->interp->executable);
         return 0;
     }
-    int r = seed_one(a, a->interp->pip_wheel, err);
-    if (r == 0 && a->interp->setuptools_wheel)
-        r = seed_one(a, a->interp->setuptools_wheel, err);
+    for (size_t i = 0; r == 0 && i < MAX_SEEDS && paths[i]; i++) {
+        r = seed_find(a, paths[i], &seeds[n], err);
+        if (r == 0 && !is_there(a, seeds[n].name.dist)) /* else the lock names it */
+            n++;
+        else
+            seed_release(&seeds[n]);
+    }
+    if (r == 0)
+        r = seeds_ingest(a, seeds, n, err);
+    for (size_t i = 0; i < n; i++) {
+        if (r == 0)
+            seed_add(a->next, &seeds[i]);
+        seed_release(&seeds[i]);
+    }
     if (r < 0)
         return verror_prefix(err, "pip bundled with %s", a->interp->executable);
     return 0;

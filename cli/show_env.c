@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/mem.h"
 #include "base/path.h"
 #include "cli/session.h"
 #include "fs/control.h"
@@ -19,6 +20,13 @@ bool daemon_unwanted(void)
 bool no_fuse(int error)
 {
     return error == -ENODEV || error == -EACCES || error == -EPERM;
+}
+
+void no_fuse_hint(struct verror *err, const char *env_name)
+{
+    _cleanup_free_ char *remedy = xstrdup(err->hint ? err->hint : "write it as plain files");
+    verror_hint(err, "%s: venvfs materialize -n %s DIR, or --fallback with create, mount and sync",
+                remedy, env_name);
 }
 
 static int look(const char *name, const char *address, struct verror *err)

@@ -18,5 +18,7 @@ int show_env(const struct home *home, const char *name, const char *address, str
 int hide_env(const struct home *home, const char *name, struct verror *err);
 /* Is this error of show_env() one that plain files would help against? */
 bool no_fuse(int error);
+/* Adds how to get plain files to the hint of such an error (fs/ says why there is no FUSE). */
+void no_fuse_hint(struct verror *err, const char *env_name);
 
 #endif

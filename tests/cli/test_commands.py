@@ -4,6 +4,8 @@ import json
 import os
 import pathlib
 import re
+import shutil
+import signal
 import subprocess
 import sys
 import unittest
@@ -137,6 +139,19 @@ class Create(unittest.TestCase):
         self.assertEqual(sorted(before), sorted(os.listdir(BOX.venvfs_home / "envs")))
         self.assertFalse(os.path.lexists(folder))
         BOX.venvfs("show", "failing", status=1)
+
+    def test_an_interrupt_leaves_no_environment_behind(self):
+        data = BOX.root / "interrupted"  # an empty store: taking in pip takes a while
+        command = [harness.PROGRAM, "create", "slow", "-p", harness.default_python()]
+        process = subprocess.Popen(command, env={**BOX.env, "VENVFS_HOME": str(data)},
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        self.assertTrue(harness.wait_until(lambda: (data / "envs" / "slow" / "slot").is_symlink(), 60))
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.wait(60), -signal.SIGINT)
+        left = [name for name in os.listdir(data / "envs") if not name.startswith(".slots")]
+        self.assertEqual(left, [])
+        self.assertEqual(list((data / "store").glob("packs/*.pack")), [])
 
     def test_an_unknown_interpreter_is_named(self):
         done = BOX.venvfs("create", "nopython", "-p", "3.99", status=1)
@@ -337,10 +352,56 @@ class Materialize(unittest.TestCase):
         BOX.venvfs("materialize", "-n", "plain", folder, status=1)
 
 
+class NoFuse(unittest.TestCase):
+    """In a mount namespace whose /dev has no fuse."""
+
+    HIDE = ("mount -t tmpfs tmpfs /dev && mknod -m666 /dev/null c 1 3 && "
+            "mknod -m666 /dev/urandom c 1 9 && mknod -m666 /dev/zero c 1 5 && ")
+
+    def hidden(self, *words, status=0):
+        env = {name: value for name, value in BOX.env.items() if name != "VENVFS_NO_DAEMON"}
+        script = self.HIDE + 'exec "$@"'
+        return harness.run(["unshare", "-m", "sh", "-c", script, "sh", harness.PROGRAM, *words],
+                           env=env, cwd=BOX.home, status=status)
+
+    def setUp(self):
+        if not shutil.which("unshare") or subprocess.run(
+                ["unshare", "-m", "sh", "-c", self.HIDE + "true"], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("no mount namespace of our own here")
+
+    def test_create_says_why_and_names_the_remedy(self):
+        done = self.hidden("create", "unseen", "--without-pip", status=1)
+        self.assertRegex(done.stderr, "unseen is made, but cannot be shown here: .*/dev/fuse")
+        self.assertIn("venvfs materialize -n unseen DIR", done.stderr)
+        self.assertEqual(done.stdout, "")
+
+    def test_mount_leaves_no_dangling_link_and_fallback_writes_plain_files(self):
+        wheels = [WHEELS / f"{name}-1.0-py3-none-any.whl" for name in ("thing", "part")]
+        folder = BOX.project("plain", harness.lock_text(*wheels))
+        self.hidden("mount", folder, status=1)
+        self.assertFalse(os.path.lexists(folder / ".venv"))
+        done = self.hidden("mount", folder, "--fallback")
+        env = pathlib.Path(harness.one_line(done.stdout))
+        self.assertEqual(env, folder / ".venv")
+        self.assertTrue(env.is_dir() and not env.is_symlink())
+        program = "import sys, thing; print(sys.prefix, thing.v)"
+        ask = lambda: harness.run([env / "bin" / "python", "-c", program]).stdout.split()
+        self.assertEqual(ask(), [str(env), "1.0"])
+        (folder / "requirements.txt").write_text(harness.lock_text(
+            WHEELS / "thing-2.0-py3-none-any.whl", wheels[1]))
+        self.hidden("mount", folder, "--fallback")
+        self.assertEqual(ask(), [str(env), "2.0"])
+        self.assertEqual(sorted(os.listdir(folder)), [".venv", "requirements.txt"])
+        done = self.hidden("run", "-n", str(folder), "python", "-c", program)
+        self.assertEqual(done.stdout.split(), [str(env), "2.0"])
+        self.hidden("remove", str(folder))
+        self.assertEqual(os.listdir(folder), ["requirements.txt"])
+
+
 class Shells(unittest.TestCase):
     def test_shell_init_is_read_without_a_word(self):
         for shell in ("bash", "zsh", "fish"):
-            if harness.shutil.which(shell) is None:
+            if shutil.which(shell) is None:
                 continue
             with self.subTest(shell=shell):
                 text = BOX.venvfs("shell-init", shell).stdout

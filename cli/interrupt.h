@@ -1,0 +1,13 @@
+/* Ctrl-C while an environment is being made. What the store has of it is garbage that the next put
+ * sweeps (its order of a put sees to that); only the environment's unfinished folder is removed
+ * here, so that nothing of the name remains. */
+#ifndef VENVFS_CLI_INTERRUPT_H
+#define VENVFS_CLI_INTERRUPT_H
+
+/* From now on SIGINT, SIGTERM and SIGHUP remove this folder of an environment without a generation,
+ * and end the process as they would have. */
+void interrupt_removes(const char *env_dir);
+/* No longer; call before the folder gets a generation. */
+void interrupt_removes_nothing(void);
+
+#endif

@@ -227,7 +227,7 @@ class Facts(unittest.TestCase):
         try:
             pack.write_bytes(good[:64] + bytes(byte ^ 0xff for byte in good[64:80]) + good[80:])
             done = BOX.venvfs("store", "verify", status=1)
-            self.assertIn(pack.name, done.stdout)
+            self.assertIn(f"pack {pack.stem} ", done.stdout)
         finally:
             pack.write_bytes(good)
             pack.chmod(mode)

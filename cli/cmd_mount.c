@@ -17,11 +17,13 @@
 static const struct command_help help = {
     .name = "mount",
     .synopsis = "[PROJECT] [DIR] [options]\n-n ENV [DIR]",
-    .about = "Makes a project's environment ready at PROJECT/.venv and prints its path: made when\n"
-             "there is none, brought up to date with the project's lock when there is one\n"
-             "(pylock.toml, else uv.lock, else requirements.txt). PROJECT is a folder, by default\n"
-             "the project in or above the current one. A bare word may also name an environment.\n"
-             "With DIR, the environment's current generation is mounted there, read-only.",
+    .about =
+        "Makes a project's environment ready at PROJECT/.venv and prints its path: made when\n"
+        "there is none, brought up to date with the project's lock when there is one:\n"
+        "pylock.toml, else uv.lock, else requirements.txt, else what pyproject.toml asks for.\n"
+        "PROJECT is a folder, by default the project in or above the current one. A bare word\n"
+        "may also name an environment. With DIR, the environment's current generation is\n"
+        "mounted there, read-only.",
     .max = 2,
 };
 

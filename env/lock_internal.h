@@ -62,6 +62,8 @@ struct lock_plan {
     size_t n_variables;
     char **options; /* lines for pip's requirements file; may hold credentials */
     size_t n_options;
+    char **words; /* requirements that no file tells pip (of a pyproject.toml) */
+    size_t n_words;
     char **names; /* normalised names that the input names itself */
     size_t n_names;
     struct lock_editable *editables;

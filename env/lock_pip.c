@@ -221,14 +221,22 @@ static int write_constraints(const struct lock_job *job, const char *path, struc
     return r < 0 ? verror_errno(err, r, "writing %s", path) : 0;
 }
 
-/* The arguments that hand the input to pip as it is, behind `args[*n]`. */
-static void add_input(const struct lock_job *job, const char *constraints, const char **args,
-                      size_t *n)
+static bool is_pyproject(const char *path)
+{
+    return strcmp(path_basename(path), "pyproject.toml") == 0;
+}
+
+/* The arguments that hand the input to pip as it is, behind `args[*n]`; of a pyproject.toml, which
+ * pip reads only to build, what it asks for. */
+static void add_input(const struct lock_job *job, const struct lock_plan *plan,
+                      const char *constraints, const char **args, size_t *n)
 {
     const struct lock_request *q = job->request;
     if (q->no_deps)
         args[(*n)++] = "--no-deps";
     for (size_t i = 0; i < q->n_files; i++) {
+        if (is_pyproject(q->files[i]))
+            continue;
         args[(*n)++] = "-r";
         args[(*n)++] = q->files[i];
     }
@@ -236,10 +244,12 @@ static void add_input(const struct lock_job *job, const char *constraints, const
         args[(*n)++] = "-c";
         args[(*n)++] = constraints;
     }
-    if (q->n_requirements)
+    if (q->n_requirements || plan->n_words)
         args[(*n)++] = "--";
     for (size_t i = 0; i < q->n_requirements; i++)
         args[(*n)++] = q->requirements[i];
+    for (size_t i = 0; i < plan->n_words; i++)
+        args[(*n)++] = plan->words[i];
     args[*n] = NULL;
 }
 
@@ -314,7 +324,7 @@ int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *er
     bool report = has_report(job->pip_version);
     _cleanup_free_ char *wheels = path_join(tmp, "resolved");
     _cleanup_free_ const char **args =
-        xcalloc(16 + 2 * q->n_files + q->n_requirements, sizeof(*args));
+        xcalloc(16 + 2 * q->n_files + q->n_requirements + plan->n_words, sizeof(*args));
     size_t n = 0;
     if (report) {
         const char *const fixed[] = {
@@ -327,7 +337,7 @@ int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *er
         args[n++] = wheels;
         (void)mkdir(wheels, 0700);
     }
-    add_input(job, constraints, args, &n);
+    add_input(job, plan, constraints, args, &n);
     struct lock_pip_run run = {
         .args = args, .tmpdir = tmp, .output = STRBUF_INIT, .diagnostics = STRBUF_INIT};
     struct progress *progress = progress_new("resolving", q->quiet);

@@ -41,6 +41,7 @@ void lock_plan_release(struct lock_plan *plan)
         free(plan->variables[i].name);
     free(plan->variables);
     free_strings(plan->options, plan->n_options);
+    free_strings(plan->words, plan->n_words);
     free_strings(plan->names, plan->n_names);
     for (size_t i = 0; i < plan->n_editables; i++) {
         free(plan->editables[i].name);
@@ -282,6 +283,7 @@ static void read_answer(const json_t *o, struct lock_plan *plan)
     }
     read_inputs(json_object_get(o, "inputs"), json_object_get(o, "variables"), plan);
     plan->options = strings_of(json_object_get(o, "options"), &plan->n_options);
+    plan->words = strings_of(json_object_get(o, "words"), &plan->n_words);
     plan->names = strings_of(json_object_get(o, "names"), &plan->n_names);
     const json_t *editables = json_object_get(o, "editables");
     for (size_t i = 0; i < json_array_size(editables); i++) {

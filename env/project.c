@@ -76,6 +76,8 @@ static enum lock_kind kind_of(const char *path)
     size_t n = strlen(name);
     if (strcmp(name, "uv.lock") == 0)
         return LOCK_UV;
+    if (strcmp(name, "pyproject.toml") == 0)
+        return LOCK_PYPROJECT;
     if (strncmp(name, "pylock.", 7) == 0 && n > 5 && strcmp(name + n - 5, ".toml") == 0)
         return LOCK_PYLOCK;
     return LOCK_REQUIREMENTS;
@@ -102,6 +104,21 @@ static int named_lock(struct project *p, const char *lock, struct verror *err)
     return 0;
 }
 
+/* A table's header stands alone on its line, so looking for it needs no TOML parser. */
+static bool has_table(const char *dir, const char *header)
+{
+    _cleanup_free_ char *path = path_join(dir, "pyproject.toml");
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    if (io_read_file(path, &text, PYPROJECT_MAX) < 0)
+        return false;
+    for (const char *p = text.buf; p; p = strchr(p, '\n')) {
+        p += strspn(p, "\n \t");
+        if (strncmp(p, header, strlen(header)) == 0)
+            return true;
+    }
+    return false;
+}
+
 static int choose_lock(struct project *p, struct verror *err)
 {
     size_t n = 0;
@@ -125,23 +142,11 @@ static int choose_lock(struct project *p, struct verror *err)
         if (!p->lock)
             return refuse_foreign(path, i, err);
     }
-    return 0;
-}
-
-/* A table's header stands alone on its line, so looking for it needs no TOML parser. */
-static bool has_build_system(const char *dir)
-{
-    _cleanup_free_ char *path = path_join(dir, "pyproject.toml");
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (io_read_file(path, &text, PYPROJECT_MAX) < 0)
-        return false;
-    static const char header[] = "[build-system]";
-    for (const char *p = text.buf; p; p = strchr(p, '\n')) {
-        p += strspn(p, "\n \t");
-        if (strncmp(p, header, sizeof(header) - 1) == 0)
-            return true;
+    if (!p->lock && has_table(p->dir, "[project]")) {
+        p->lock = path_join(p->dir, "pyproject.toml");
+        p->lock_kind = LOCK_PYPROJECT;
     }
-    return false;
+    return 0;
 }
 
 int project_inspect(const char *dir, const char *lock, struct project *ret, struct verror *err)
@@ -157,7 +162,7 @@ int project_inspect(const char *dir, const char *lock, struct project *ret, stru
     if (r == 0) {
         p.name = project_env_name(real);
         p.link = path_join(real, ".venv");
-        p.has_build_system = has_build_system(real);
+        p.has_build_system = has_table(real, "[build-system]");
         r = lock ? named_lock(&p, lock, err) : choose_lock(&p, err);
     }
     if (r < 0) {

@@ -163,6 +163,7 @@ class Answer:
         self.options = []  # index options, as lines of a requirements file
         self.names = set()  # what the input itself names
         self.editables = []
+        self.words = []  # requirements that no file tells pip
         self.warnings = []
         self.volatile = False  # hangs on something that cannot be watched: a URL, a folder
         self.relative = False  # hangs on the current folder
@@ -193,6 +194,7 @@ class Answer:
             "options": self.options,
             "names": sorted(self.names),
             "editables": self.editables,
+            "words": self.words,
             "warnings": self.warnings,
             "volatile": self.volatile,
             "relative": self.relative,

@@ -16,6 +16,8 @@ def kind_of(path):
         return "pylock"
     if name == "uv.lock":
         return "uv"
+    if name == "pyproject.toml":
+        return "pyproject"
     return "requirements"
 
 
@@ -34,6 +36,10 @@ def read_locks(request):
             from . import uvlock
 
             uvlock.read(answer, target, path, groups, extras, lambda text, path=path: reader.text(text, path, False))
+        elif kind == "pyproject":
+            from . import pyproject
+
+            pyproject.read(answer, target, path, groups, extras, reader)
         else:
             reader.file(path)
     for text in request["requirements"]:
@@ -45,7 +51,7 @@ def read_locks(request):
             answer.incomplete += ["PIP_CONSTRAINT"] if not answer.packages else []
     document = answer.document()
     # A pylock.toml or uv.lock is one whole; pip can resolve only what requirement files say.
-    document["mixed"] = bool(answer.incomplete) and any(kind_of(f) != "requirements" for f in request["files"])
+    document["mixed"] = bool(answer.incomplete) and any(kind_of(f) in ("pylock", "uv") for f in request["files"])
     return document
 
 

@@ -20,6 +20,8 @@ def setUpModule():
     ONE, TWO = (harness.lock_text(harness.make_wheel(WHEELS, "thing", version, {
         "thing/__init__.py": f"v = {version!r}\n"},
         entry_points="[console_scripts]\nthing = thing:run\n")) for version in ("1.0", "2.0"))
+    for name in ("dev-thing", "lint-thing", "extra-thing"):
+        harness.make_wheel(WHEELS, name, "1.0", {})
     BOX.env.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS))
 
 
@@ -36,6 +38,9 @@ class Case(unittest.TestCase):
     def version(self, env):
         program = "import thing; print(thing.v)"
         return harness.run([env / "bin" / "python", "-c", program], env=BOX.env).stdout.strip()
+
+    def packages(self, folder):
+        return {row["name"] for row in BOX.json("show", str(folder))["packages"] if not row["seed"]}
 
     def name(self, folder):
         return os.path.basename(os.readlink(folder / ".venv"))
@@ -102,6 +107,30 @@ class Locks(Case):
         env, said = self.mount(folder)
         self.assertIn("empty environment", said)
         harness.run([env / "bin" / "python", "-m", "pip", "--version"], env=BOX.env)
+
+    def test_a_pyproject_without_a_lock_is_resolved_and_groups_are_remembered(self):
+        folder = self.folder(None)
+        (folder / "pyproject.toml").write_text(
+            '[project]\nname = "app"\nversion = "1"\ndependencies = ["thing<2"]\n'
+            '[project.optional-dependencies]\nmore = ["extra-thing"]\n'
+            '[dependency-groups]\ndev = ["dev-thing", {include-group = "lint"}]\nlint = ["lint-thing"]\n')
+        env, said = self.mount(folder)
+        self.assertIn("pyproject.toml is not fully pinned", said)
+        self.assertEqual(self.version(env), "1.0")
+        self.assertEqual(self.packages(folder), {"thing", "dev-thing", "lint-thing"})
+        _, said = self.mount(folder, "--no-dev", "--extra", "more")
+        self.assertEqual(self.packages(folder), {"thing", "extra-thing"})
+        self.mount(folder)
+        self.assertEqual(self.packages(folder), {"thing", "extra-thing"})
+        done = BOX.venvfs("mount", folder, "--extra", "none", status=1)
+        self.assertIn("it has: more", done.stderr)
+
+    def test_a_pyproject_for_another_python_is_refused(self):
+        folder = self.folder(None)
+        (folder / "pyproject.toml").write_text(
+            '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.99"\n')
+        done = BOX.venvfs("mount", folder, status=1)
+        self.assertIn(">=3.99", done.stderr)
 
     def test_a_changed_lock_makes_a_generation_and_a_difference(self):
         folder = self.folder()

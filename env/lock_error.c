@@ -110,6 +110,8 @@ static void add_line(struct strbuf *sb, const char *line, size_t len)
         line++, len--;
     if (len > 7 && strncasecmp(line, "ERROR: ", 7) == 0)
         line += 7, len -= 7;
+    if (len > 3 && strncmp(line, "\u00d7 ", 3) == 0)
+        line += 3, len -= 3;
     while (len && isspace((unsigned char)line[len - 1]))
         len--;
     _cleanup_free_ char *one = xstrndup(line, len > 400 ? 400 : len);

@@ -100,7 +100,8 @@ static void *loop(void *arg)
 
 /* ---- life ---- */
 
-static void log_libfuse(enum fuse_log_level level, const char *fmt, va_list ap)
+__attribute__((format(printf, 2, 0))) static void log_libfuse(enum fuse_log_level level,
+                                                              const char *fmt, va_list ap)
 {
     if (level > FUSE_LOG_WARNING)
         return;

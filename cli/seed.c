@@ -116,6 +116,7 @@ static void seed_add(struct manifest *m, const struct seed *seed)
     p->image = seed->image;
     p->wheel = seed->digest;
     p->seed = true;
+    p->requested = true; /* ensurepip asks for them by name */
 }
 
 static bool is_there(const struct apply *a, const char *dist)

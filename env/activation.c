@@ -57,8 +57,12 @@ const char *activation_prompt(const struct manifest *m, const char *address)
 void activation_display(const char *prompt, const char *special, struct strbuf *sb)
 {
     strbuf_addch(sb, '(');
-    for (; *prompt != '\0'; prompt++)
-        strbuf_addch(sb, is_control(*prompt) || strchr(special, *prompt) != NULL ? '_' : *prompt);
+    for (; *prompt != '\0'; prompt++) {
+        if (is_control(*prompt) || strchr(special, *prompt) != NULL)
+            strbuf_addch(sb, '_');
+        else
+            strbuf_addch(sb, *prompt);
+    }
     strbuf_addstr(sb, ") ");
 }
 

@@ -2,7 +2,7 @@
  *
  * Everything lies in one private folder below HOME that is removed at the end:
  *   TMP/N.txt   what the Nth pip is asked for (a file, because options may hold credentials)
- *   TMP/N/      the wheels it leaves     TMP/work/   its TMPDIR
+ *   TMP/N/      the wheels it leaves     TMP/tmp/    its TMPDIR
  */
 #include <dirent.h>
 #include <errno.h>
@@ -165,7 +165,7 @@ static void watch(const struct fetch *f, const char *work, const atomic_size_t *
 /* Runs all chunks that have not succeeded yet. */
 static int run_chunks(struct fetch *f, bool prefer_url, struct verror *err)
 {
-    _cleanup_free_ char *work = path_join(f->tmp, "work");
+    _cleanup_free_ char *work = path_join(f->tmp, "tmp");
     int r = path_mkdirs(work, 0700);
     if (r < 0)
         return verror_errno(err, r, "making %s", work);

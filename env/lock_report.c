@@ -1,4 +1,5 @@
 /* lock_report: pip's installation report (version 1 of its format) as pins. */
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -23,8 +24,11 @@ static char *path_of_url(const char *url)
         return NULL;
     struct strbuf sb = STRBUF_INIT;
     for (; *p && *p != '#' && *p != '?'; p++) {
-        unsigned byte;
-        if (*p == '%' && sscanf(p + 1, "%2x", &byte) == 1 && byte != 0) {
+        char digits[3] = {0};
+        if (*p == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]))
+            memcpy(digits, p + 1, 2);
+        unsigned long byte = strtoul(digits, NULL, 16);
+        if (byte != 0) {
             strbuf_addch(&sb, (char)byte);
             p += 2;
         } else {

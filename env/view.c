@@ -172,11 +172,12 @@ void view_image_stat(const struct image *image, uint32_t index, int64_t entered_
     case IMAGE_FILE:
     default:
         ret->mode = node.flags & IMAGE_EXEC ? 0755 : 0644;
-        if (node.flags & IMAGE_TIME_DERIVED)
-            ret->mtime_ns = (node.blob == IMAGE_NO_BLOB
-                                 ? IMAGE_TIME_OF_EMPTY
-                                 : image_time_of_blob(image_blob_id(image, node.blob))) *
-                            NS_PER_S;
+        if (node.flags & IMAGE_TIME_DERIVED) {
+            int64_t seconds = IMAGE_TIME_OF_EMPTY;
+            if (node.blob != IMAGE_NO_BLOB)
+                seconds = image_time_of_blob(image_blob_id(image, node.blob));
+            ret->mtime_ns = seconds * NS_PER_S;
+        }
         break;
     }
 }

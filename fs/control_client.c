@@ -42,9 +42,7 @@ static int connect_to(const char *path, int *ret, struct verror *err)
     if (r < 0)
         return verror_errno(err, r, "the control socket %s", path);
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    if (fd < 0)
-        r = -errno;
-    else if (connect(fd, (struct sockaddr *)&address, size) < 0)
+    if (fd < 0 || connect(fd, (struct sockaddr *)&address, size) < 0)
         r = -errno;
     if (folder >= 0)
         close(folder);

@@ -38,18 +38,18 @@ static const char *const queries[QUERIES] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
     [Q_COMMIT] = "COMMIT",
     [Q_ROLLBACK] = "ROLLBACK",
-    [Q_FIND_IMAGE] = "SELECT images.number, images.id FROM made JOIN images"
-                     " ON images.number = made.image WHERE made.wheel = ?1 AND made.target = ?2",
+    [Q_FIND_IMAGE] = ("SELECT images.number, images.id FROM made JOIN images"
+                      " ON images.number = made.image WHERE made.wheel = ?1 AND made.target = ?2"),
     [Q_FIND_IMAGE_BY_ID] = "SELECT number FROM images WHERE id = ?1",
     [Q_FIND_WHEEL] = "SELECT filename FROM wheels WHERE id = ?1",
     [Q_FIND_BLOB] = "SELECT pack, frame, start, size FROM blobs WHERE id = ?1",
     [Q_CACHE_GET] = "SELECT value FROM cache WHERE key = ?1",
     [Q_CACHE_PUT] = "INSERT OR REPLACE INTO cache (key, value) VALUES (?1, ?2)",
-    [Q_ADD_BLOB] = "INSERT OR IGNORE INTO blobs (id, pack, frame, start, size)"
-                   " VALUES (?1, ?2, ?3, ?4, ?5)",
+    [Q_ADD_BLOB] = ("INSERT OR IGNORE INTO blobs (id, pack, frame, start, size)"
+                    " VALUES (?1, ?2, ?3, ?4, ?5)"),
     [Q_ADD_PACK] = "INSERT INTO packs (number, bytes) VALUES (?1, ?2)",
-    [Q_ADD_IMAGE] = "INSERT INTO images (number, id, name, version, nodes, file_bytes)"
-                    " VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+    [Q_ADD_IMAGE] = ("INSERT INTO images (number, id, name, version, nodes, file_bytes)"
+                     " VALUES (?1, ?2, ?3, ?4, ?5, ?6)"),
     [Q_ADD_WHEEL] = "INSERT OR IGNORE INTO wheels (id, filename) VALUES (?1, ?2)",
     [Q_ADD_MADE] = "INSERT INTO made (wheel, target, image) VALUES (?1, ?2, ?3)",
     [Q_COUNTER] = "SELECT next FROM counters WHERE name = ?1",

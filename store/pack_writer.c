@@ -133,7 +133,7 @@ static int build_index(const struct pack_writer *w, const struct pack_blob *blob
     wire_store64(trailer + 16, w->end + frames_size);
     wire_store64(trailer + 24, count);
     wire_store64(trailer + 32, checksum_of(out->buf, out->len));
-    memcpy(trailer + 40, PACK_END_MAGIC, 8);
+    memcpy(trailer + 40, PACK_END_MAGIC, sizeof(PACK_END_MAGIC) - 1);
     strbuf_add(out, trailer, sizeof(trailer));
     return 0;
 }
@@ -146,7 +146,7 @@ int pack_writer_finish(struct pack_writer *w, const struct pack_blob *blobs, siz
     if (r < 0)
         return r;
     uint8_t header[PACK_HEADER_SIZE] = {0};
-    memcpy(header, PACK_MAGIC, 8);
+    memcpy(header, PACK_MAGIC, sizeof(PACK_MAGIC) - 1);
     wire_store32(header + 8, PACK_VERSION);
     r = io_pwrite_all(w->fd, header, sizeof(header), 0);
     if (r == 0)

@@ -181,6 +181,25 @@ static int create(struct store *store, struct verror *err)
     return r < 0 ? verror_errno(err, r, "cannot write %s", format) : 0;
 }
 
+static bool skip_text(const char **p, const char *text)
+{
+    size_t n = strlen(text);
+    if (strncmp(*p, text, n) != 0)
+        return false;
+    *p += n;
+    return true;
+}
+
+static bool read_number(const char **p, unsigned long *ret)
+{
+    char *end;
+    if (**p < '0' || **p > '9')
+        return false;
+    *ret = strtoul(*p, &end, 10);
+    *p = end;
+    return true;
+}
+
 /* Reads the versions that a program must know to read and to write this store. */
 static int check_format(const struct store *store, struct verror *err)
 {
@@ -191,8 +210,10 @@ static int check_format(const struct store *store, struct verror *err)
         return verror_set(err, ENOENT, "there is no store at %s", store->root);
     if (r < 0)
         return verror_errno(err, r, "cannot read %s", path);
-    unsigned reader, writer;
-    if (sscanf(text.buf, "venvfs store\nreader %9u\nwriter %9u\n", &reader, &writer) != 2)
+    const char *p = text.buf;
+    unsigned long reader, writer;
+    if (!skip_text(&p, "venvfs store\nreader ") || !read_number(&p, &reader) ||
+        !skip_text(&p, "\nwriter ") || !read_number(&p, &writer) || *p != '\n')
         return verror_set(err, EBADMSG, "%s is damaged", path);
     if (reader <= FORMAT_READER && (writer <= FORMAT_WRITER || (store->flags & STORE_READ_ONLY)))
         return 0;

@@ -153,7 +153,7 @@ static bool serve_client(struct client *c, const struct control_handler *h)
     strbuf_add(&c->in, buf, (size_t)n);
     json_t *request;
     int r;
-    while ((r = control_decode(&c->in, &request)) == 0) {
+    while ((r = *h->stop ? -EAGAIN : control_decode(&c->in, &request)) == 0) {
         bool keep = answer_one(c, h, request);
         json_decref(request);
         if (!keep)

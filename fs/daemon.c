@@ -180,7 +180,8 @@ static int run_locked(const struct home *home, int *ready, struct verror *err)
     int r = quit < 0 ? quit : prepare(d, err);
     if (r == 0)
         r = serve(d, quit, ready, err);
-    if (daemon_unmount_all(d))
+    (void)daemon_unmount_all(d, NULL);
+    if (!d->kept)
         release(d);
     return r;
 }

@@ -30,6 +30,7 @@ struct daemon {
     json_t *notices; /* strings for the user: what was moved from beneath the hub */
     time_t started;
     bool stop;
+    bool kept; /* a detached mount still serves its users, for the rest of this process's life */
 };
 
 /* Mounts the hub. */
@@ -39,9 +40,9 @@ int daemon_perform(void *daemon, const char *verb, const json_t *request, json_t
                    struct verror *err);
 /* A session ended though nobody here unmounted it. */
 void daemon_session_ended(void *daemon);
-/* Unmounts everything, detaching what is busy. false: processes still use a detached mount, whose
- * loop serves them until this process ends. */
-bool daemon_unmount_all(struct daemon *d);
+/* Unmounts everything, detaching what is busy; sets `kept`. Idempotent. Returns 0 or the error of
+ * the first mount that stayed. */
+int daemon_unmount_all(struct daemon *d, struct verror *err);
 
 /* Fills answer with what `venvfs status` shows. */
 void daemon_status(const struct daemon *d, json_t *answer);

@@ -76,19 +76,39 @@ void daemon_session_ended(void *arg)
     }
 }
 
-bool daemon_unmount_all(struct daemon *d)
+static void unmount_or_detach(struct session *session, int *result, struct verror *err)
 {
-    bool gone = true;
+    _cleanup_verror_ struct verror own = VERROR_INIT;
+    int r = session_unmount(session, true, &own);
+    if (r == 0)
+        return;
+    log_line("%s", verror_message(&own));
+    if (*result == 0)
+        *result = verror_move(err, &own);
+}
+
+int daemon_unmount_all(struct daemon *d, struct verror *err)
+{
+    int r = 0;
     while (d->n_mounts) {
-        session_unmount(d->mounts[d->n_mounts - 1].session, true, NULL);
-        gone &= forget_mount(d, d->n_mounts - 1);
+        unmount_or_detach(d->mounts[d->n_mounts - 1].session, &r, err);
+        if (!forget_mount(d, d->n_mounts - 1))
+            d->kept = true;
     }
     if (d->hub) {
-        session_unmount(d->hub, true, NULL);
-        gone &= session_free(d->hub);
+        unmount_or_detach(d->hub, &r, err);
+        if (!session_free(d->hub))
+            d->kept = true;
         d->hub = NULL;
     }
-    return gone;
+    return r;
+}
+
+/* The end, mounts first: who asked for it finds them gone when it is answered. */
+static int stop(struct daemon *d, struct verror *err)
+{
+    d->stop = true;
+    return daemon_unmount_all(d, err);
 }
 
 static struct explicit_mount *find_mount(struct daemon *d, const char *dir)
@@ -259,17 +279,13 @@ static int do_umount(struct daemon *d, const json_t *request, json_t *answer, st
 {
     const char *dir;
     (void)answer;
-    if (json_is_true(json_object_get(request, "all"))) {
-        d->stop = true; /* nothing would be left to serve */
-        return 0;
-    }
+    if (json_is_true(json_object_get(request, "all")))
+        return stop(d, err); /* nothing would be left to serve */
     int r = text_field(request, "dir", &dir, err);
     if (r < 0)
         return r;
-    if (strcmp(dir, d->home->hub) == 0) {
-        d->stop = true;
-        return 0;
-    }
+    if (strcmp(dir, d->home->hub) == 0)
+        return stop(d, err);
     struct explicit_mount *m = find_mount(d, dir);
     if (!m)
         return verror_set(err, ENOENT, "nothing of venvfs is mounted at %s", dir);
@@ -293,9 +309,7 @@ static int do_stop(struct daemon *d, const json_t *request, json_t *answer, stru
 {
     (void)request;
     (void)answer;
-    (void)err;
-    d->stop = true;
-    return 0;
+    return stop(d, err);
 }
 
 int daemon_perform(void *arg, const char *verb, const json_t *request, json_t *answer,

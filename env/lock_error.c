@@ -164,6 +164,12 @@ static void condense(const char *text, bool indented, struct strbuf *sb)
     add_line(sb, text + start, end - start);
 }
 
+/* Does pip look at no page of an index because it is plain http? It only warns of that. */
+static bool is_untrusted(const char *text)
+{
+    return strstr(text, "is not a trusted or secure host") != NULL;
+}
+
 int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp,
                    struct verror *err)
 {
@@ -184,8 +190,13 @@ int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp
     case ENOENT:
         verror_set(err, errnum, "for Python %s (%s...): %s", interp->version,
                    interp->target.n_tags ? interp->target.tags[0] : "?", said);
-        verror_hint(err, "check the spelling, and that the version has a wheel or a source archive "
-                         "for this Python");
+        if (is_untrusted(text))
+            verror_hint(err, "pip ignores an index without https unless PIP_TRUSTED_HOST names "
+                             "its host");
+        else
+            verror_hint(err,
+                        "check the spelling, and that the version has a wheel or a source archive "
+                        "for this Python");
         break;
     default:
         verror_set(err, errnum, "pip: %s", said);

@@ -291,7 +291,8 @@ def pip_settings(name):
 def plain_venv(lock, name="", python=None):
     """The twin: `python -m venv` and `pip install` of a lock, made once and kept in the cache."""
     python = python or default_python()
-    key = hashlib.sha256(f"{run([python, '-VV']).stdout}{python}".encode()
+    layout = 2  # counts changes of how a twin is made
+    key = hashlib.sha256(f"{layout}{run([python, '-VV']).stdout}{python}".encode()
                          + pathlib.Path(lock).read_bytes()).hexdigest()[:16]
     twin = cache_folder("plain") / f"{name or 'env'}-{key}"
     if (twin / ".complete").exists():

@@ -48,7 +48,7 @@ def help_of(root, script, home):
     text = re.sub(r"\d+:\d+:\d+(\.\d+)?|\d{4}-\d\d-\d\d|\d+\.\d+ ?m?s\b|pid[ =:]*\d+", "N", text)
     # Lines are wrapped where a path's length has it, even within the path.
     text = "".join(text.split())
-    for place in (str(root), str(root.resolve())):
+    for place in (str(root), str(root.resolve()), os.path.relpath(root, home)):
         text = text.replace(place, "ENV")
     text = text.replace(home, "HOME")
     return done.returncode, "".join(sorted(text)) if script in IN_LISTING_ORDER else text

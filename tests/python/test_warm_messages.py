@@ -7,6 +7,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
 
+ATTEMPTS = 8
 NONE_OF = ("LOOKUP", "OPEN", "OPENDIR", "READDIR", "READDIRPLUS", "READ")
 
 
@@ -27,12 +28,21 @@ class WarmMessages(unittest.TestCase):
         harness.run([python, script], env=env)
         first = self.messages()
         self.assertGreater(first["LOOKUP"], 0, first)
-        harness.run([python, script], env=env)
-        second = self.messages()
-        sent = {kind: second.get(kind, 0) - first.get(kind, 0) for kind in NONE_OF}
-        print(f"{name}: second import, messages by kind: "
-              f"{({kind: second[kind] - first.get(kind, 0) for kind in second if second[kind] != first.get(kind, 0)})}")
-        self.assertEqual(sent, dict.fromkeys(NONE_OF, 0))
+        # The second import, or the next ones where the machine took pages from the cache meanwhile
+        # (some virtual machines do so all the time, and then ext4 reads its disk again, too).
+        for attempt in range(ATTEMPTS):
+            harness.run([python, script], env=env)
+            second = self.messages()
+            sent = {kind: second[kind] - first.get(kind, 0) for kind in second
+                    if second[kind] != first.get(kind, 0)}
+            print(f"{name}: import {attempt + 2}, messages by kind: {sent}")
+            unwanted = {kind: count for kind, count in sent.items() if kind in NONE_OF}
+            self.assertFalse({kind: count for kind, count in unwanted.items()
+                              if count > first.get(kind, 0) // 20}, "that is no eviction")
+            if not unwanted:
+                return
+            first = second
+        self.assertEqual(unwanted, {})
 
 
 if __name__ == "__main__":

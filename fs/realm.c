@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/hash.h"
 #include "base/mem.h"
@@ -159,6 +160,7 @@ void realm_free(struct realm *r)
         return;
     for (size_t i = 0; i < r->n_envs; i++) {
         struct liveenv *env = r->envs[i];
+        overlay_free(env->overlay);
         tree_unref(env->current);
         past_free(env->past);
         ids_release(&env->ids);
@@ -181,7 +183,9 @@ void realm_free(struct realm *r)
 void place_release(struct place *p)
 {
     tree_unref(p->tree);
-    p->tree = NULL;
+    if (p->overlay)
+        overlay_unlock(p->overlay);
+    *p = (struct place){0};
 }
 
 static bool is_hub(const struct realm *r)
@@ -210,8 +214,20 @@ int realm_resolve(struct realm *r, uint64_t nodeid, struct place *ret)
         return 0;
     pthread_mutex_lock(&r->lock);
     struct liveenv *env = is_hub(r) ? realm_find_env(r, nodeid_slot(nodeid)) : r->envs[0];
+    struct overlay *overlay = env ? env->overlay : NULL;
+    pthread_mutex_unlock(&r->lock);
+    /* In this order, and never the overlay's lock under the realm's: disk is touched under it. */
+    if (overlay) {
+        overlay_lock(overlay);
+        ret->overlay = overlay;
+        if (overlay_resolve(overlay, nodeid, ret))
+            return 0;
+    }
+    pthread_mutex_lock(&r->lock);
     bool found = env && resolve_in(env, nodeid, ret);
     pthread_mutex_unlock(&r->lock);
+    if (!found)
+        place_release(ret);
     return found ? 0 : -ESTALE;
 }
 
@@ -233,6 +249,8 @@ static bool root_in_view(struct liveenv *env, struct place *ret)
     ret->tree = tree_ref(env->current);
     ret->node = view_root(tree_view(ret->tree));
     ret->nodeid = tree_nodeid(ret->tree, ret->node);
+    if (env->overlay)
+        ret->up = overlay_root(env->overlay);
     return true;
 }
 
@@ -306,6 +324,8 @@ int realm_lookup(struct realm *r, const struct place *folder, const char *name, 
         }
         return lookup_env(r, name, len, ret, err);
     }
+    if (folder->up)
+        return overlay_lookup(folder, name, len, ret);
     if (!folder->tree)
         return -ENOTDIR;
     if (!view_lookup(tree_view(folder->tree), folder->node, name, len, &ret->node))
@@ -317,12 +337,8 @@ int realm_lookup(struct realm *r, const struct place *folder, const char *name, 
 
 /* ---- attributes and lists ---- */
 
-void realm_stat(struct realm *r, const struct place *p, struct stat *ret)
+static void stat_own(struct realm *r, const struct place *p, struct stat *ret)
 {
-    if (p->tree) {
-        tree_stat(p->tree, p->node, ret);
-        return;
-    }
     *ret = (struct stat){.st_ino = p->nodeid, .st_blksize = 4096, .st_nlink = 1};
     pthread_mutex_lock(&r->lock);
     ret->st_mtim = ret->st_ctim = ret->st_atim = r->changed;
@@ -334,6 +350,27 @@ void realm_stat(struct realm *r, const struct place *p, struct stat *ret)
         ret->st_blocks = 1;
     }
     pthread_mutex_unlock(&r->lock);
+}
+
+int realm_stat(struct realm *r, const struct place *p, struct stat *ret)
+{
+    if (p->up)
+        return overlay_stat(p, ret);
+    if (p->tree)
+        tree_stat(p->tree, p->node, ret);
+    else
+        stat_own(r, p, ret);
+    ret->st_uid = geteuid();
+    ret->st_gid = getegid();
+    return 0;
+}
+
+int realm_readlink(const struct place *p, struct strbuf *sb)
+{
+    if (p->up)
+        return overlay_readlink(p, sb);
+    view_readlink(tree_view(p->tree), p->node, sb);
+    return 0;
 }
 
 /* One entry of the hub's root behind a cookie; names may come and go between two calls. */
@@ -392,19 +429,26 @@ static bool list_node(void *arg, const char *name, size_t len, struct view_node 
     return l->fn(l->arg, name, len, &p, cookie);
 }
 
-void realm_readdir(struct realm *r, const struct place *folder, uint64_t cookie, realm_dir_fn fn,
-                   void *arg)
+int realm_readdir(struct realm *r, const struct place *folder, uint64_t cookie, realm_dir_fn fn,
+                  void *arg)
 {
+    if (folder->up)
+        return overlay_readdir(folder, cookie, fn, arg);
     if (is_hub_root(folder)) {
         readdir_hub(r, cookie, fn, arg);
     } else if (folder->tree) {
         struct listing l = {.tree = folder->tree, .fn = fn, .arg = arg};
         view_readdir(tree_view(folder->tree), folder->node, cookie, list_node, &l);
     }
+    return 0;
 }
 
 uint64_t realm_parent_ino(struct realm *r, const struct place *folder)
 {
+    if (folder->up) {
+        uint64_t up = overlay_parent(folder);
+        return up == folder->nodeid ? REALM_ROOT : up;
+    }
     if (!folder->tree)
         return REALM_ROOT;
     struct view_node parent = tree_parent(folder->tree, folder->node);

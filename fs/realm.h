@@ -22,6 +22,8 @@
 #include "base/home.h"
 #include "base/verror.h"
 #include "fs/images.h"
+#include "fs/overlay.h"
+#include "fs/place.h"
 #include "fs/tree.h"
 
 #define REALM_ROOT 1u /* FUSE's root */
@@ -36,31 +38,23 @@ int realm_new_single(const struct home *home, struct images *images, const char 
                      const char *address, struct realm **ret, struct verror *err);
 void realm_free(struct realm *realm); /* NULL is accepted */
 
-/* Where a nodeid is. tree NULL: the hub's own node, its root or its CACHEDIR.TAG. */
-struct place {
-    struct tree *tree; /* a reference; place_release() */
-    struct view_node node;
-    uint64_t nodeid;
-};
-void place_release(struct place *place);
-#define _cleanup_place_ _cleanup_(place_release)
-
 /* -ESTALE: a nodeid that means nothing (any more). */
 int realm_resolve(struct realm *realm, uint64_t nodeid, struct place *ret);
 /* The child of a folder. -ENOENT; -ENOTDIR; -EIO: the environment cannot be composed (err says
  * why, for one line in the log). */
 int realm_lookup(struct realm *realm, const struct place *folder, const char *name, size_t len,
                  struct place *ret, struct verror *err);
-void realm_stat(struct realm *realm, const struct place *place, struct stat *ret);
+/* Everything but uid and gid of what no overlay knows, which are the daemon's. */
+int realm_stat(struct realm *realm, const struct place *place, struct stat *ret);
+int realm_readlink(const struct place *place, struct strbuf *sb);
 /* Is this the hub's CACHEDIR.TAG? Then its text, else NULL. */
 const char *realm_own_text(const struct place *place);
 
 /* Entries of a folder behind a cookie (0: from the start), without "." and "..". A place without a
  * nodeid is an environment that is not in view. fn returns false to stop. */
-typedef bool (*realm_dir_fn)(void *arg, const char *name, size_t len, const struct place *place,
-                             uint64_t cookie);
-void realm_readdir(struct realm *realm, const struct place *folder, uint64_t cookie,
-                   realm_dir_fn fn, void *arg);
+typedef overlay_dir_fn realm_dir_fn;
+int realm_readdir(struct realm *realm, const struct place *folder, uint64_t cookie,
+                  realm_dir_fn fn, void *arg);
 uint64_t realm_parent_ino(struct realm *realm, const struct place *folder);
 
 /* Lookup counts, as the kernel keeps them. Hold comes before the reply that carries the nodeid. */

@@ -18,7 +18,8 @@ struct liveenv {
     char *name;
     uint32_t slot;
     struct ids ids;       /* realm->composing */
-    struct tree *current; /* realm->lock; NULL: not composed, or detached */
+    struct overlay *overlay; /* set once, with the realm's lock; NULL: shown read-only */
+    struct tree *current;    /* realm->lock; NULL: not composed, or detached */
     struct past *past;    /* realm->lock; newest first */
 };
 

@@ -1,0 +1,800 @@
+/* overlay: the nodes of the upper layer, and looking through it. */
+#include "fs/overlay_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/strbuf.h"
+
+#define NS_PER_S INT64_C(1000000000)
+/* Cookies of names that only the upper has: behind all of the tree's, which have 62 bits. The file
+ * system adds 2, and an offset has 63 bits. */
+#define UPPER_COOKIE (UINT64_C(1) << 62)
+#define COOKIE_BITS 61
+
+/* ---- the table of nodeids ---- */
+
+static size_t bucket_of(const struct overlay *ov, uint64_t nodeid)
+{
+    return (size_t)((nodeid * UINT64_C(0x9E3779B97F4A7C15)) >> 24) & (ov->n_buckets - 1);
+}
+
+struct onode *onode_find(const struct overlay *ov, uint64_t nodeid)
+{
+    struct onode *n = ov->buckets[bucket_of(ov, nodeid)];
+    while (n && n->nodeid != nodeid)
+        n = n->next;
+    return n;
+}
+
+static void grow_table(struct overlay *ov)
+{
+    struct onode **old = ov->buckets;
+    size_t n_old = ov->n_buckets;
+    ov->n_buckets *= 2;
+    ov->buckets = xcalloc(ov->n_buckets, sizeof(struct onode *));
+    for (size_t i = 0; i < n_old; i++) {
+        for (struct onode *n = old[i], *next; n; n = next) {
+            next = n->next;
+            struct onode **bucket = &ov->buckets[bucket_of(ov, n->nodeid)];
+            n->next = *bucket;
+            *bucket = n;
+        }
+    }
+    free(old);
+}
+
+struct onode *onode_new(struct overlay *ov, uint64_t nodeid, mode_t type)
+{
+    if (ov->n_nodes >= ov->n_buckets)
+        grow_table(ov);
+    struct onode *n = xcalloc(1, sizeof(*n));
+    *n = (struct onode){
+        .ov = ov, .nodeid = nodeid, .type = type & S_IFMT, .attr = UPPER_ATTR_NONE, .fd = -1};
+    struct onode **bucket = &ov->buckets[bucket_of(ov, nodeid)];
+    n->next = *bucket;
+    *bucket = n;
+    ov->n_nodes++;
+    return n;
+}
+
+void onode_free(struct onode *n)
+{
+    struct overlay *ov = n->ov;
+    struct onode **p = &ov->buckets[bucket_of(ov, n->nodeid)];
+    while (*p != n)
+        p = &(*p)->next;
+    *p = n->next;
+    ov->n_nodes--;
+    onode_close(n);
+    if (ov->last_dir == n)
+        overlay_drop_dir_fd(ov);
+    for (size_t i = 0; i < n->n; i++)
+        free(n->entries[i]);
+    free(n->entries);
+    free(n->redirect_image);
+    free(n->redirect_path);
+    free(n);
+}
+
+uint64_t overlay_new_nodeid(struct overlay *ov)
+{
+    return nodeid_of_table(ov->slot, 0) | UPPER_INDEX | ++ov->next_index;
+}
+
+/* ---- entries ---- */
+
+static uint64_t cookie_of(const char *name, size_t len)
+{
+    return checksum_of(name, len) >> (64 - COOKIE_BITS);
+}
+
+static int compare(const struct oentry *e, uint64_t cookie, const char *name, size_t len)
+{
+    if (e->cookie != cookie)
+        return e->cookie < cookie ? -1 : 1;
+    if (e->len != len)
+        return e->len < len ? -1 : 1;
+    return memcmp(e->name, name, len);
+}
+
+static size_t position(const struct onode *dir, const char *name, size_t len, bool *found)
+{
+    uint64_t cookie = cookie_of(name, len);
+    size_t lo = 0, hi = dir->n;
+    *found = false;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        int c = compare(dir->entries[mid], cookie, name, len);
+        if (c == 0) {
+            *found = true;
+            return mid;
+        }
+        if (c < 0)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+struct oentry *onode_entry(const struct onode *dir, const char *name, size_t len)
+{
+    bool found;
+    size_t i = position(dir, name, len, &found);
+    return found ? dir->entries[i] : NULL;
+}
+
+struct oentry *onode_entry_make(struct onode *dir, const char *name, size_t len)
+{
+    bool found;
+    size_t i = position(dir, name, len, &found);
+    if (found)
+        return dir->entries[i];
+    struct oentry *e = xcalloc(1, sizeof(*e) + len + 1);
+    e->dir = dir;
+    e->cookie = cookie_of(name, len);
+    e->len = (uint8_t)len;
+    memcpy(e->name, name, len);
+    dir->entries = xgrow(dir->entries, &dir->alloc, dir->n + 1, sizeof(struct oentry *));
+    memmove(&dir->entries[i + 1], &dir->entries[i], (dir->n - i) * sizeof(struct oentry *));
+    dir->entries[i] = e;
+    dir->n++;
+    return e;
+}
+
+void onode_entry_drop(struct oentry *e)
+{
+    struct onode *dir = e->dir;
+    bool found;
+    size_t i = position(dir, e->name, e->len, &found);
+    memmove(&dir->entries[i], &dir->entries[i + 1], (dir->n - i - 1) * sizeof(struct oentry *));
+    dir->n--;
+    free(e);
+}
+
+void onode_link(struct onode *n, struct oentry *e)
+{
+    e->node = n;
+    e->next_link = n->links;
+    n->links = e;
+    n->removed = false;
+}
+
+void onode_unlink(struct oentry *e)
+{
+    struct oentry **p = &e->node->links;
+    while (*p != e)
+        p = &(*p)->next_link;
+    *p = e->next_link;
+    e->next_link = NULL;
+    e->node = NULL;
+}
+
+void overlay_removed(struct onode *n)
+{
+    n->removed = true;
+    if (nodeid_is_table(n->nodeid))
+        return;
+    n->next_orphan = n->ov->orphans;
+    n->ov->orphans = n;
+}
+
+/* ---- life ---- */
+
+int overlay_open(const char *path, uint32_t slot, struct images *images, struct overlay **ret,
+                 struct verror *err)
+{
+    struct overlay *ov = xcalloc(1, sizeof(*ov));
+    int r = upper_open(path, &ov->upper, err);
+    if (r < 0) {
+        free(ov);
+        return r;
+    }
+    pthread_mutexattr_t recursive;
+    pthread_mutexattr_init(&recursive);
+    pthread_mutexattr_settype(&recursive, PTHREAD_MUTEX_RECURSIVE);
+    pthread_mutex_init(&ov->lock, &recursive);
+    pthread_mutexattr_destroy(&recursive);
+    ov->slot = slot;
+    ov->images = images;
+    ov->last_dir_fd = -1;
+    ov->n_buckets = BUCKETS_MIN;
+    ov->buckets = xcalloc(ov->n_buckets, sizeof(struct onode *));
+    ov->root = onode_new(ov, nodeid_of_table(slot, NODEID_TABLE_ROOT), S_IFDIR);
+    ov->root->upper = upper_exists(&ov->upper);
+    *ret = ov;
+    return 0;
+}
+
+void overlay_free(struct overlay *ov)
+{
+    if (!ov)
+        return;
+    for (size_t i = 0; i < ov->n_buckets; i++)
+        while (ov->buckets[i])
+            onode_free(ov->buckets[i]);
+    free(ov->buckets);
+    overlay_drop_dir_fd(ov);
+    tree_unref(ov->tree);
+    upper_close(&ov->upper);
+    pthread_mutex_destroy(&ov->lock);
+    free(ov);
+}
+
+struct onode *overlay_root(struct overlay *ov)
+{
+    return ov->root;
+}
+
+void overlay_lock(struct overlay *ov)
+{
+    pthread_mutex_lock(&ov->lock);
+}
+
+void overlay_unlock(struct overlay *ov)
+{
+    pthread_mutex_unlock(&ov->lock);
+}
+
+/* ---- what lies below ---- */
+
+mode_t lower_type(const struct tree *tree, struct view_node node)
+{
+    struct stat st;
+    tree_stat(tree, node, &st);
+    return st.st_mode & S_IFMT;
+}
+
+bool onode_lower(const struct onode *dir, const char *name, size_t len, struct view_node *ret)
+{
+    return dir->has_lower && !dir->opaque && dir->ov->tree &&
+           view_lookup(tree_view(dir->ov->tree), dir->lower, name, len, ret);
+}
+
+static bool find_redirect(const struct onode *dir, struct view_node *ret)
+{
+    const struct view *view = tree_view(dir->ov->tree);
+    for (uint32_t layer = 0; layer < view_layers(view); layer++) {
+        if (!sha256_equal(&view_image_id(view, layer)->id, dir->redirect_image))
+            continue;
+        struct view_node node = {.kind = VIEW_IMAGE, .layer = layer, .index = IMAGE_ROOT};
+        const char *p = dir->redirect_path;
+        while (*p) {
+            size_t len = strcspn(p, "/");
+            if (!view_lookup(view, node, p, len, &node))
+                return false;
+            p += len + (p[len] == '/');
+        }
+        *ret = node;
+        return true;
+    }
+    return false;
+}
+
+/* What is below a node that has a name. */
+static bool find_lower(const struct onode *n, struct view_node *ret)
+{
+    if (!n->ov->tree || n->removed || !n->links)
+        return false;
+    if (n->redirect_image) {
+        bool found = find_redirect(n, ret);
+        if (!found)
+            log_line("what a moved folder shows is in no package of this generation: %s",
+                     n->redirect_path);
+        return found;
+    }
+    const struct oentry *e = n->links;
+    if (n->upper && n->type != S_IFDIR)
+        return false;
+    return onode_lower(e->dir, e->name, e->len, ret) && lower_type(n->ov->tree, *ret) == n->type;
+}
+
+struct change {
+    struct overlay *ov;
+    struct tree *before;
+    tree_change_fn fn;
+    void *arg;
+    uint64_t folder;
+};
+
+static bool tell_child(void *arg, const char *name, size_t len, struct view_node node,
+                       uint64_t cookie)
+{
+    struct change *c = arg;
+    (void)node, (void)cookie;
+    c->fn(c->arg, c->folder, name, len);
+    return true;
+}
+
+/* All names that a folder had and has from below. */
+static void tell_children(struct change *c, const struct onode *dir, bool had,
+                          struct view_node before)
+{
+    c->folder = dir->nodeid;
+    if (had && c->before)
+        view_readdir(tree_view(c->before), before, 0, tell_child, c);
+    if (dir->has_lower)
+        view_readdir(tree_view(c->ov->tree), dir->lower, 0, tell_child, c);
+    c->fn(c->arg, dir->nodeid, NULL, 0);
+}
+
+static bool same_lower(const struct change *c, bool had, struct view_node before,
+                       const struct onode *dir)
+{
+    if (had != dir->has_lower)
+        return false;
+    return !had || (c->before && tree_nodeid(c->before, before) ==
+                                     tree_nodeid(c->ov->tree, dir->lower));
+}
+
+static void settle_lower(struct change *c, struct onode *n)
+{
+    bool had = n->has_lower;
+    struct view_node before = n->lower;
+    if (n == n->ov->root) {
+        n->has_lower = true;
+        n->lower = view_root(tree_view(n->ov->tree));
+    } else {
+        n->has_lower = find_lower(n, &n->lower);
+    }
+    if (n->type != S_IFDIR)
+        return;
+    /* Merged folders are compared by tree_diff(), name by name. */
+    if (c->fn && n != n->ov->root && !n->opaque && !same_lower(c, had, before, n))
+        tell_children(c, n, had, before);
+    for (size_t i = 0; i < n->n; i++)
+        if (n->entries[i]->node)
+            settle_lower(c, n->entries[i]->node);
+}
+
+void overlay_set_tree(struct overlay *ov, struct tree *tree, tree_change_fn changed, void *arg)
+{
+    overlay_lock(ov);
+    struct change c = {.ov = ov, .before = ov->tree, .fn = changed, .arg = arg};
+    ov->tree = tree_ref(tree);
+    settle_lower(&c, ov->root);
+    overlay_unlock(ov);
+    tree_unref(c.before);
+}
+
+/* ---- reading folders from disk ---- */
+
+void onode_path(const struct onode *n, struct strbuf *sb)
+{
+    if (!n->links)
+        return; /* the root */
+    onode_path(n->links->dir, sb);
+    if (sb->len)
+        strbuf_addch(sb, '/');
+    strbuf_add(sb, n->links->name, n->links->len);
+}
+
+void overlay_drop_dir_fd(struct overlay *ov)
+{
+    if (ov->last_dir_fd >= 0)
+        close(ov->last_dir_fd);
+    ov->last_dir_fd = -1;
+    ov->last_dir = NULL;
+}
+
+int onode_dir_fd(struct onode *dir)
+{
+    struct overlay *ov = dir->ov;
+    if (ov->last_dir == dir)
+        return ov->last_dir_fd;
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    onode_path(dir, &path);
+    int fd = upper_dir(&ov->upper, path.buf);
+    if (fd < 0)
+        return fd;
+    overlay_drop_dir_fd(ov);
+    ov->last_dir = dir;
+    ov->last_dir_fd = fd;
+    return fd;
+}
+
+struct load {
+    struct onode *dir;
+    int result;
+};
+
+/* The node of a file on disk. Names of one file share it; what changed a file from below keeps the
+ * nodeid that the tree has for it. */
+static struct onode *node_of_disk(struct onode *dir, const char *name, size_t len, mode_t type)
+{
+    struct overlay *ov = dir->ov;
+    struct view_node lower;
+    if (onode_lower(dir, name, len, &lower) && lower_type(ov->tree, lower) == type) {
+        uint64_t nodeid = tree_nodeid(ov->tree, lower);
+        if (!onode_find(ov, nodeid))
+            return onode_new(ov, nodeid, type);
+    }
+    return onode_new(ov, overlay_new_nodeid(ov), type);
+}
+
+static struct onode *find_other_name(struct overlay *ov, uint64_t ino)
+{
+    for (size_t i = 0; i < ov->n_buckets; i++)
+        for (struct onode *n = ov->buckets[i]; n; n = n->next)
+            if (n->ino == ino)
+                return n;
+    return NULL;
+}
+
+static void load_entry(void *arg, const char *name, size_t len, mode_t type)
+{
+    struct load *l = arg;
+    struct oentry *e = onode_entry_make(l->dir, name, len);
+    if (e->node && e->node->type == type) {
+        e->node->upper = true; /* an attribute was recorded for it before it came up */
+        return;
+    }
+    if (e->node) { /* another file had the name then */
+        struct onode *before = e->node;
+        onode_unlink(e);
+        onode_free(before);
+    }
+    struct stat st;
+    int fd = type == S_IFDIR ? -1 : onode_dir_fd(l->dir);
+    uint64_t ino = 0;
+    if (fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1)
+        ino = st.st_ino;
+    struct onode *n = ino ? find_other_name(l->dir->ov, ino) : NULL;
+    if (!n) {
+        n = node_of_disk(l->dir, name, len, type);
+        n->ino = ino;
+        n->upper = true;
+    }
+    onode_link(n, e);
+}
+
+static void load_whiteout(void *arg, const char *name, size_t len)
+{
+    struct load *l = arg;
+    if (len && len <= UPPER_NAME_MAX)
+        onode_entry_make(l->dir, name, len)->whiteout = true;
+}
+
+static void load_attr(void *arg, const char *name, size_t len, const struct upper_attr *attr)
+{
+    struct load *l = arg;
+    struct view_node lower;
+    struct oentry *e = onode_entry_make(l->dir, name, len);
+    if (!e->node) {
+        if (e->whiteout || !onode_lower(l->dir, name, len, &lower)) {
+            if (!e->whiteout)
+                onode_entry_drop(e);
+            return;
+        }
+        onode_link(node_of_disk(l->dir, name, len, lower_type(l->dir->ov->tree, lower)), e);
+    }
+    if (!e->node->upper)
+        e->node->attr = *attr;
+}
+
+static void load_opaque(void *arg)
+{
+    struct load *l = arg;
+    l->dir->opaque = true;
+}
+
+static void load_redirect(void *arg, const struct sha256 *image, const char *path)
+{
+    struct load *l = arg;
+    free(l->dir->redirect_image);
+    free(l->dir->redirect_path);
+    l->dir->redirect_image = xmemdup(image, sizeof(*image));
+    l->dir->redirect_path = xstrdup(path);
+}
+
+/* A folder's own marks decide what its entries have below, so they are read first. */
+static int load_marks(struct onode *dir, const char *path)
+{
+    struct load l = {.dir = dir};
+    struct upper_reader reader = {.opaque = load_opaque, .redirect = load_redirect, .arg = &l};
+    return upper_read_marks(&dir->ov->upper, path, &reader);
+}
+
+int onode_load(struct onode *dir)
+{
+    if (dir->loaded || !dir->upper || dir->removed)
+        return 0;
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    onode_path(dir, &path);
+    struct load l = {.dir = dir};
+    struct upper_reader reader = {.entry = load_entry,
+                                  .whiteout = load_whiteout,
+                                  .attr = load_attr,
+                                  .opaque = load_opaque,
+                                  .redirect = load_redirect,
+                                  .arg = &l};
+    int r = load_marks(dir, path.buf);
+    if (r < 0)
+        return r;
+    dir->has_lower = dir == dir->ov->root ? dir->ov->tree != NULL : find_lower(dir, &dir->lower);
+    r = upper_read_dir(&dir->ov->upper, path.buf, &reader);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < dir->n; i++)
+        if (dir->entries[i]->node)
+            dir->entries[i]->node->has_lower =
+                find_lower(dir->entries[i]->node, &dir->entries[i]->node->lower);
+    dir->loaded = true;
+    return 0;
+}
+
+/* ---- looking ---- */
+
+void onode_place(struct onode *n, struct place *ret)
+{
+    *ret = (struct place){.nodeid = n->nodeid, .up = n};
+    if (n->ov->tree)
+        ret->tree = tree_ref(n->ov->tree);
+    ret->node = n->lower;
+}
+
+bool overlay_resolve(struct overlay *ov, uint64_t nodeid, struct place *ret)
+{
+    struct onode *n = onode_find(ov, nodeid);
+    if (!n)
+        return false;
+    struct overlay *locked = ret->overlay;
+    onode_place(n, ret);
+    ret->overlay = locked;
+    return true;
+}
+
+/* What the tree has under a name that the layer says nothing of. Its nodeid may be in use for a
+ * file that came from there and has moved; then this one gets another. */
+static void lower_place(struct onode *dir, const char *name, size_t len, struct view_node lower,
+                        struct place *ret)
+{
+    struct overlay *ov = dir->ov;
+    uint64_t nodeid = tree_nodeid(ov->tree, lower);
+    if (onode_find(ov, nodeid)) {
+        struct onode *n =
+            onode_new(ov, overlay_new_nodeid(ov), lower_type(ov->tree, lower));
+        n->has_lower = true;
+        n->lower = lower;
+        onode_link(n, onode_entry_make(dir, name, len));
+        onode_place(n, ret);
+        return;
+    }
+    *ret = (struct place){.tree = tree_ref(ov->tree), .node = lower, .nodeid = nodeid};
+}
+
+int overlay_lookup(const struct place *folder, const char *name, size_t len, struct place *ret)
+{
+    struct onode *dir = folder->up;
+    *ret = (struct place){0};
+    if (dir->type != S_IFDIR)
+        return -ENOTDIR;
+    if (dir->removed || upper_is_own(name, len))
+        return -ENOENT;
+    int r = onode_load(dir);
+    if (r < 0)
+        return r;
+    const struct oentry *e = onode_entry(dir, name, len);
+    struct view_node lower;
+    if (e && e->node)
+        onode_place(e->node, ret);
+    else if (!e && onode_lower(dir, name, len, &lower))
+        lower_place(dir, name, len, lower, ret);
+    else
+        return -ENOENT;
+    return 0;
+}
+
+static struct timespec timespec_of(int64_t ns)
+{
+    return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
+}
+
+static int64_t ns_of(struct timespec t)
+{
+    return (int64_t)t.tv_sec * NS_PER_S + t.tv_nsec;
+}
+
+void onode_touch(struct onode *dir)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_REALTIME, &now);
+    int64_t ns = ns_of(now);
+    /* A microsecond is what a float of Python's can tell apart. */
+    dir->own_mtime = false;
+    dir->mtime_ns = ns > dir->mtime_ns + 1000 ? ns : dir->mtime_ns + 1000;
+}
+
+/* A folder's times: whichever changed last, what is below or the layer's own part. */
+static void stat_folder_times(const struct onode *n, struct stat *st)
+{
+    int64_t mtime = n->mtime_ns ? n->mtime_ns : ns_of(st->st_mtim);
+    if (n->has_lower && !n->opaque && !n->own_mtime) {
+        struct stat below;
+        tree_stat(n->ov->tree, n->lower, &below);
+        if (ns_of(below.st_mtim) > mtime)
+            mtime = ns_of(below.st_mtim);
+    }
+    st->st_mtim = timespec_of(mtime);
+    if (mtime > ns_of(st->st_ctim))
+        st->st_ctim = st->st_mtim;
+    st->st_nlink = 1;
+    st->st_size = 0;
+}
+
+static int stat_upper(struct onode *n, struct stat *ret)
+{
+    if (n->fd >= 0)
+        return upper_fstat(n->fd, ret);
+    if (n->orphan) {
+        int fd = onode_open(n);
+        return fd < 0 ? fd : upper_fstat(fd, ret);
+    }
+    if (n == n->ov->root) {
+        int fd = onode_dir_fd(n);
+        return fd < 0 ? fd : upper_fstat(fd, ret);
+    }
+    int dir = onode_dir_fd(n->links->dir);
+    return dir < 0 ? dir : upper_stat(dir, n->links->name, ret);
+}
+
+/* A folder that was removed while somebody is in it. */
+static void stat_removed_folder(struct onode *n, struct stat *ret)
+{
+    *ret = (struct stat){.st_mode = S_IFDIR | 0755, .st_uid = geteuid(), .st_gid = getegid()};
+    ret->st_mtim = ret->st_ctim = ret->st_atim = timespec_of(n->mtime_ns);
+}
+
+static void stat_lower(const struct onode *n, struct stat *ret)
+{
+    tree_stat(n->ov->tree, n->lower, ret);
+    ret->st_uid = n->attr.uid < 0 ? geteuid() : (uid_t)n->attr.uid;
+    ret->st_gid = n->attr.gid < 0 ? getegid() : (gid_t)n->attr.gid;
+    if (n->attr.mode >= 0)
+        ret->st_mode = (ret->st_mode & S_IFMT) | (mode_t)n->attr.mode;
+    if (n->attr.mtime_ns != INT64_MIN)
+        ret->st_mtim = ret->st_atim = timespec_of(n->attr.mtime_ns);
+    if (n->ctime_ns)
+        ret->st_ctim = timespec_of(n->ctime_ns);
+}
+
+int overlay_stat(const struct place *place, struct stat *ret)
+{
+    struct onode *n = place->up;
+    int r = 0;
+    if (n->removed && n->type == S_IFDIR) {
+        stat_removed_folder(n, ret);
+    } else if (n->upper) {
+        r = stat_upper(n, ret);
+        if (r == 0 && n->type == S_IFDIR)
+            stat_folder_times(n, ret);
+        if (r == 0 && n->removed)
+            ret->st_nlink = 0;
+    } else if (n->has_lower) {
+        stat_lower(n, ret);
+    } else {
+        r = -ESTALE;
+    }
+    ret->st_ino = n->nodeid;
+    ret->st_dev = 0;
+    return r;
+}
+
+int overlay_readlink(const struct place *place, struct strbuf *sb)
+{
+    struct onode *n = place->up;
+    char target[PATH_MAX];
+    if (!n->upper) {
+        view_readlink(tree_view(place->tree), place->node, sb);
+        return 0;
+    }
+    if (n->removed)
+        return -ESTALE;
+    int dir = onode_dir_fd(n->links->dir);
+    ssize_t len = dir < 0 ? dir : readlinkat(dir, n->links->name, target, sizeof(target));
+    if (len < 0)
+        return dir < 0 ? dir : -errno;
+    strbuf_add(sb, target, (size_t)len);
+    return 0;
+}
+
+uint64_t overlay_parent(const struct place *folder)
+{
+    const struct onode *n = folder->up;
+    return n->links ? n->links->dir->nodeid : n->nodeid;
+}
+
+int overlay_statvfs(const struct overlay *ov, struct statvfs *ret)
+{
+    if (upper_exists(&ov->upper))
+        return fstatvfs(ov->upper.root, ret) < 0 ? -errno : 0;
+    _cleanup_free_ char *parent = path_dirname(ov->upper.path);
+    return statvfs(parent, ret) < 0 ? -errno : 0;
+}
+
+/* ---- lists ---- */
+
+struct listing {
+    struct onode *dir;
+    overlay_dir_fn fn;
+    void *arg;
+    bool more;
+};
+
+static bool give(struct listing *l, const char *name, size_t len, const struct place *place,
+                 uint64_t cookie)
+{
+    l->more = l->fn(l->arg, name, len, place, cookie);
+    return l->more;
+}
+
+static bool list_lower(void *arg, const char *name, size_t len, struct view_node node,
+                       uint64_t cookie)
+{
+    struct listing *l = arg;
+    struct place place;
+    const struct oentry *e = onode_entry(l->dir, name, len);
+    if (e && !e->node)
+        return true;
+    if (e)
+        onode_place(e->node, &place);
+    else
+        lower_place(l->dir, name, len, node, &place);
+    bool more = give(l, name, len, &place, cookie);
+    place_release(&place);
+    return more;
+}
+
+static size_t first_behind(const struct onode *dir, uint64_t cookie)
+{
+    size_t lo = 0, hi = dir->n;
+    while (lo < hi) {
+        size_t mid = lo + (hi - lo) / 2;
+        if (dir->entries[mid]->cookie <= cookie)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
+}
+
+static void list_upper(struct listing *l, uint64_t cookie)
+{
+    struct onode *dir = l->dir;
+    size_t i = cookie < UPPER_COOKIE ? 0 : first_behind(dir, cookie - UPPER_COOKIE);
+    for (; l->more && i < dir->n; i++) {
+        const struct oentry *e = dir->entries[i];
+        struct view_node lower;
+        struct place place;
+        if (!e->node || onode_lower(dir, e->name, e->len, &lower))
+            continue; /* gone, or listed where the tree has it */
+        onode_place(e->node, &place);
+        give(l, e->name, e->len, &place, UPPER_COOKIE + e->cookie);
+        place_release(&place);
+    }
+}
+
+int overlay_readdir(const struct place *folder, uint64_t cookie, overlay_dir_fn fn, void *arg)
+{
+    struct onode *dir = folder->up;
+    struct listing l = {.dir = dir, .fn = fn, .arg = arg, .more = true};
+    if (dir->removed)
+        return 0;
+    int r = onode_load(dir);
+    if (r < 0)
+        return r;
+    if (dir->has_lower && !dir->opaque && cookie < UPPER_COOKIE)
+        view_readdir(tree_view(dir->ov->tree), dir->lower, cookie, list_lower, &l);
+    if (l.more)
+        list_upper(&l, cookie);
+    return 0;
+}

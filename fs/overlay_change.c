@@ -1,0 +1,577 @@
+/* overlay: making, removing and moving names. */
+#include "fs/overlay_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/path.h"
+
+/* ---- names ---- */
+
+static int check_new_name(const char *name, size_t len)
+{
+    if (len > UPPER_NAME_MAX)
+        return -ENAMETOOLONG;
+    return upper_is_own(name, len) ? -EPERM : 0;
+}
+
+/* A child of a folder, whether or not the overlay knows the folder. */
+static int look(const struct place *folder, const char *name, struct place *ret)
+{
+    size_t len = strlen(name);
+    *ret = (struct place){0};
+    if (len > UPPER_NAME_MAX)
+        return -ENAMETOOLONG;
+    if (folder->up)
+        return overlay_lookup(folder, name, len, ret);
+    if (!view_lookup(tree_view(folder->tree), folder->node, name, len, &ret->node))
+        return -ENOENT;
+    ret->tree = tree_ref(folder->tree);
+    ret->nodeid = tree_nodeid(folder->tree, ret->node);
+    return 0;
+}
+
+static mode_t type_of(const struct place *place)
+{
+    return place->up ? place->up->type : lower_type(place->tree, place->node);
+}
+
+/* Two folders at a time: the borrowed descriptor of one must outlive asking for the other's. */
+static int dup_dir_fd(struct onode *dir)
+{
+    int fd = onode_dir_fd(dir);
+    if (fd < 0)
+        return fd;
+    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
+    return copy < 0 ? -errno : copy;
+}
+
+/* Invariant 2: what lies below a name must not come back when the name's own file has gone. */
+static int hide_lower(struct onode *dir, struct oentry *e)
+{
+    struct view_node lower;
+    if (e->whiteout || !onode_lower(dir, e->name, e->len, &lower))
+        return 0;
+    int fd = onode_dir_fd(dir);
+    int r = fd < 0 ? fd : upper_add_whiteout(fd, e->name);
+    e->whiteout = r == 0;
+    return r;
+}
+
+static void drop_if_bare(struct oentry *e)
+{
+    if (!e->node && !e->whiteout)
+        onode_entry_drop(e);
+}
+
+/* The node of an entry that has gone. */
+static void forget_name(struct oentry *e)
+{
+    struct onode *n = e->node;
+    onode_unlink(e);
+    if (n->links)
+        return;
+    overlay_removed(n);
+}
+
+/* ---- making ---- */
+
+static int make_folder(struct onode *dir, int fd, const char *name, mode_t mode, bool opaque)
+{
+    struct overlay *ov = dir->ov;
+    char temporary[64];
+    if (!opaque) {
+        if (mkdirat(fd, name, 0700) < 0)
+            return -errno;
+        return upper_set_mode(fd, name, S_IFDIR, mode);
+    }
+    /* Invariant 3. */
+    _cleanup_close_ int work = upper_work(&ov->upper);
+    if (work < 0)
+        return work;
+    upper_temporary(&ov->upper, "d", temporary);
+    if (mkdirat(work, temporary, 0700) < 0)
+        return -errno;
+    _cleanup_close_ int fresh = openat(work, temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int r = fresh < 0 ? -errno : upper_set_opaque(fresh);
+    if (r == 0)
+        r = upper_set_mode(work, temporary, S_IFDIR, mode);
+    return r < 0 ? r : io_renameat(work, temporary, fd, name);
+}
+
+/* Makes the file; *opened: its descriptor where that comes for free, else -1. */
+static int make_on_disk(struct onode *dir, const char *name, const struct overlay_new *what,
+                        bool hides, int *opened)
+{
+    int fd = onode_dir_fd(dir), r = 0;
+    mode_t type = what->mode & S_IFMT;
+    *opened = -1;
+    if (fd < 0)
+        return fd;
+    if (type == S_IFDIR)
+        return make_folder(dir, fd, name, what->mode, hides);
+    if (type == S_IFLNK)
+        return io_symlinkat(what->target, fd, name);
+    if (type == S_IFREG) {
+        *opened = io_openat(fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+        if (*opened < 0)
+            return *opened;
+    } else if (type == S_IFIFO || type == S_IFSOCK) {
+        if (mknodat(fd, name, type | 0600, 0) < 0)
+            return -errno;
+    } else {
+        return -EPERM;
+    }
+    if ((what->mode & 07777) != 0600)
+        r = upper_set_mode(fd, name, type, what->mode);
+    return r;
+}
+
+static int set_owner(struct onode *dir, const char *name, const struct overlay_new *what)
+{
+    if (what->uid == geteuid() && what->gid == getegid())
+        return 0;
+    int fd = onode_dir_fd(dir);
+    if (fd < 0)
+        return fd;
+    /* A daemon that is not root serves one user, whose groups it may not all have. */
+    if (fchownat(fd, name, what->uid, what->gid, AT_SYMLINK_NOFOLLOW) < 0 && geteuid() == 0)
+        return -errno;
+    return 0;
+}
+
+static int must_be_free(const struct place *folder, const char *name)
+{
+    struct place there;
+    int r = look(folder, name, &there);
+    place_release(&there);
+    return r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;
+}
+
+int overlay_make(const struct place *folder, const char *name, const struct overlay_new *what,
+                 struct place *ret)
+{
+    struct onode *dir;
+    struct view_node lower;
+    size_t len = strlen(name);
+    int opened, r = check_new_name(name, len);
+    *ret = (struct place){0};
+    if (r == 0)
+        r = must_be_free(folder, name);
+    if (r == 0)
+        r = overlay_raise(folder, false, &dir);
+    if (r == 0 && dir->removed)
+        r = -ENOENT;
+    if (r < 0)
+        return r;
+    bool hides = S_ISDIR(what->mode) && onode_lower(dir, name, len, &lower);
+    r = make_on_disk(dir, name, what, hides, &opened);
+    if (r == 0)
+        r = set_owner(dir, name, what);
+    if (r < 0) {
+        if (opened >= 0)
+            close(opened);
+        return r;
+    }
+    struct onode *n = onode_new(dir->ov, overlay_new_nodeid(dir->ov), what->mode);
+    n->upper = n->loaded = n->fresh = true;
+    n->opaque = hides;
+    onode_link(n, onode_entry_make(dir, name, len));
+    if (opened >= 0)
+        onode_keep(n, opened);
+    onode_touch(dir);
+    if (S_ISDIR(what->mode))
+        onode_touch(n);
+    onode_place(n, ret);
+    return 0;
+}
+
+int overlay_link(const struct place *file, const struct place *folder, const char *name,
+                 struct place *ret)
+{
+    struct onode *n, *dir;
+    struct stat st;
+    *ret = (struct place){0};
+    int r = check_new_name(name, strlen(name));
+    if (r == 0 && type_of(file) == S_IFDIR)
+        r = -EPERM;
+    if (r == 0)
+        r = must_be_free(folder, name);
+    if (r == 0)
+        r = overlay_raise(file, false, &n);
+    if (r == 0 && n->removed)
+        r = -ENOENT;
+    if (r == 0)
+        r = overlay_raise(folder, false, &dir);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int from = dup_dir_fd(n->links->dir);
+    int to = from < 0 ? from : onode_dir_fd(dir);
+    if (to < 0)
+        return to;
+    if (linkat(from, n->links->name, to, name, 0) < 0 ||
+        fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    n->ino = st.st_ino;
+    onode_link(n, onode_entry_make(dir, name, strlen(name)));
+    onode_touch(dir);
+    onode_place(n, ret);
+    return 0;
+}
+
+/* ---- removing ---- */
+
+static bool any(void *arg, const char *name, size_t len, const struct place *place, uint64_t cookie)
+{
+    (void)name, (void)len, (void)place, (void)cookie;
+    *(bool *)arg = true;
+    return false;
+}
+
+static bool any_lower(void *arg, const char *name, size_t len, struct view_node node,
+                      uint64_t cookie)
+{
+    (void)name, (void)len, (void)node, (void)cookie;
+    *(bool *)arg = true;
+    return false;
+}
+
+static int check_empty(const struct place *folder)
+{
+    bool found = false;
+    int r = 0;
+    if (folder->up)
+        r = overlay_readdir(folder, 0, any, &found);
+    else
+        view_readdir(tree_view(folder->tree), folder->node, 0, any_lower, &found);
+    return r < 0 ? r : found ? -ENOTEMPTY : 0;
+}
+
+/* An empty folder's disk part may hold whiteouts and marks: it moves away, then all of it goes. */
+static int remove_folder(struct overlay *ov, int fd, const char *name)
+{
+    char temporary[64];
+    if (unlinkat(fd, name, AT_REMOVEDIR) == 0)
+        return 0;
+    if (errno != ENOTEMPTY && errno != EEXIST)
+        return -errno;
+    _cleanup_close_ int work = upper_work(&ov->upper);
+    if (work < 0)
+        return work;
+    upper_temporary(&ov->upper, "r", temporary);
+    int r = io_renameat(fd, name, work, temporary);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *path =
+        xasprintf("%s/" UPPER_PREFIX UPPER_PREFIX ".work/%s", ov->upper.path, temporary);
+    (void)path_remove_tree(path); /* what stays goes when the layer is opened */
+    return 0;
+}
+
+/* A file that may be open is only moved away; without another name it would be lost. */
+static int remove_file(struct onode *n, int fd, const char *name)
+{
+    char orphan[64];
+    if (n->links->next_link || n->type != S_IFREG)
+        return io_unlinkat(fd, name, 0);
+    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
+    if (orphans < 0)
+        return orphans;
+    upper_temporary(&n->ov->upper, "o", orphan);
+    int r = io_renameat(fd, name, orphans, orphan);
+    if (r == 0)
+        n->orphan = n->ov->upper.serial;
+    return r;
+}
+
+static int remove_on_disk(struct onode *dir, struct oentry *e)
+{
+    struct onode *n = e->node;
+    if (!n || !n->upper)
+        return 0;
+    int fd = onode_dir_fd(dir);
+    if (fd < 0)
+        return fd;
+    if (n->type != S_IFDIR)
+        return remove_file(n, fd, e->name);
+    if (dir->ov->last_dir == n)
+        overlay_drop_dir_fd(dir->ov);
+    fd = onode_dir_fd(dir);
+    return fd < 0 ? fd : remove_folder(dir->ov, fd, e->name);
+}
+
+static int remove_checked(const struct place *folder, const char *name)
+{
+    struct onode *dir;
+    int r = overlay_raise(folder, false, &dir);
+    if (r < 0)
+        return r;
+    struct oentry *e = onode_entry_make(dir, name, strlen(name));
+    r = hide_lower(dir, e);
+    if (r == 0)
+        r = remove_on_disk(dir, e);
+    if (r == 0) {
+        if (e->node)
+            forget_name(e);
+        onode_touch(dir);
+    }
+    drop_if_bare(e);
+    return r;
+}
+
+int overlay_remove(const struct place *folder, const char *name, bool is_dir)
+{
+    struct place target;
+    int r = look(folder, name, &target);
+    if (r < 0)
+        return r;
+    bool dir = type_of(&target) == S_IFDIR;
+    if (is_dir && !dir)
+        r = -ENOTDIR;
+    else if (!is_dir && dir)
+        r = -EISDIR;
+    else if (is_dir)
+        r = check_empty(&target);
+    place_release(&target);
+    return r < 0 ? r : remove_checked(folder, name);
+}
+
+/* ---- moving ---- */
+
+struct move {
+    const struct place *from, *to;
+    const char *name, *to_name;
+    struct place source, target; /* target.nodeid 0: there is none */
+    struct onode *node, *other;  /* other: of the target, when they change places */
+    struct onode *dir, *to_dir;
+    bool exchange;
+};
+
+static int look_both(struct move *m, unsigned flags)
+{
+    int r = check_new_name(m->to_name, strlen(m->to_name));
+    if (r == 0 && (flags & ~(unsigned)(RENAME_NOREPLACE | RENAME_EXCHANGE)))
+        r = -EINVAL;
+    if (r == 0)
+        r = look(m->from, m->name, &m->source);
+    if (r < 0)
+        return r;
+    r = look(m->to, m->to_name, &m->target);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    bool found = r == 0;
+    if (m->exchange)
+        return found ? 0 : -ENOENT;
+    if (found && (flags & RENAME_NOREPLACE))
+        return -EEXIST;
+    return 0;
+}
+
+static int check_types(const struct move *m)
+{
+    if (!m->target.nodeid || m->exchange)
+        return 0;
+    bool source = type_of(&m->source) == S_IFDIR, target = type_of(&m->target) == S_IFDIR;
+    if (source && !target)
+        return -ENOTDIR;
+    if (!source && target)
+        return -EISDIR;
+    return target ? check_empty(&m->target) : 0;
+}
+
+/* The node as something that can move: with a file of its own, and if it is a folder with its
+ * content told independently of the place. */
+static int make_movable(struct overlay *ov, struct place *place, struct onode **ret)
+{
+    place->overlay = ov;
+    int r = overlay_raise(place, false, ret);
+    place->overlay = NULL;
+    return r == 0 && (*ret)->type == S_IFDIR ? overlay_detach(*ret) : r;
+}
+
+/* A folder must not merge with what lies below its new name (invariant 3). */
+static int close_folder(struct onode *n, struct onode *to_dir, const char *to_name)
+{
+    struct view_node lower;
+    if (n->type != S_IFDIR || n->opaque || n->redirect_image ||
+        !onode_lower(to_dir, to_name, strlen(to_name), &lower))
+        return 0;
+    int fd = onode_dir_fd(n);
+    int r = fd < 0 ? fd : upper_set_opaque(fd);
+    n->opaque = r == 0;
+    return r;
+}
+
+/* What is replaced may be open: it keeps its bytes under another name. */
+static int save_target(struct onode *other, int to_fd, const char *to_name)
+{
+    char orphan[64];
+    if (other->type == S_IFDIR)
+        return remove_folder(other->ov, to_fd, to_name);
+    if (other->links->next_link || other->type != S_IFREG)
+        return 0;
+    _cleanup_close_ int orphans = upper_orphans(&other->ov->upper);
+    if (orphans < 0)
+        return orphans;
+    upper_temporary(&other->ov->upper, "o", orphan);
+    if (linkat(to_fd, to_name, orphans, orphan, 0) < 0)
+        return -errno;
+    other->orphan = other->ov->upper.serial;
+    return 0;
+}
+
+/* The disk's own care for rename over a file that exists does not see one that is below. */
+static int sync_source(struct onode *n, bool replaces_lower)
+{
+    if (!replaces_lower || n->type != S_IFREG || !n->dirty || n->fd < 0)
+        return 0;
+    int r = io_fsync(n->fd);
+    if (r == 0)
+        n->dirty = false;
+    return r;
+}
+
+static int move_on_disk(struct move *m, struct oentry *e, struct oentry *to)
+{
+    struct view_node lower;
+    bool over_lower = !(to->node && to->node->upper) &&
+                      onode_lower(m->to_dir, to->name, to->len, &lower);
+    int r = hide_lower(m->dir, e);
+    if (r == 0)
+        r = close_folder(m->node, m->to_dir, to->name);
+    if (r == 0 && m->node->type == S_IFDIR)
+        r = hide_lower(m->to_dir, to);
+    if (r == 0)
+        r = sync_source(m->node, over_lower);
+    overlay_drop_dir_fd(m->dir->ov); /* of a folder that goes */
+    _cleanup_close_ int fd = r < 0 ? -1 : dup_dir_fd(m->dir);
+    _cleanup_close_ int to_fd = r < 0 || fd < 0 ? -1 : dup_dir_fd(m->to_dir);
+    if (r < 0 || fd < 0 || to_fd < 0)
+        return r < 0 ? r : fd < 0 ? fd : to_fd;
+    if (to->node && to->node->upper)
+        r = save_target(to->node, to_fd, to->name);
+    return r < 0 ? r : io_renameat(fd, e->name, to_fd, to->name);
+}
+
+static int move(struct move *m)
+{
+    struct oentry *e = onode_entry(m->dir, m->name, strlen(m->name));
+    struct oentry *to = onode_entry_make(m->to_dir, m->to_name, strlen(m->to_name));
+    /* Making an entry may have moved the array, never an entry. */
+    int r = move_on_disk(m, e, to);
+    if (r < 0) {
+        drop_if_bare(to);
+        return r;
+    }
+    if (to->node)
+        forget_name(to);
+    onode_unlink(e);
+    onode_link(m->node, to);
+    drop_if_bare(e);
+    return 0;
+}
+
+static int exchange(struct move *m)
+{
+    struct oentry *e = onode_entry(m->dir, m->name, strlen(m->name));
+    struct oentry *to = onode_entry(m->to_dir, m->to_name, strlen(m->to_name));
+    int r = close_folder(m->node, m->to_dir, m->to_name);
+    if (r == 0)
+        r = close_folder(m->other, m->dir, m->name);
+    overlay_drop_dir_fd(m->dir->ov);
+    _cleanup_close_ int fd = r < 0 ? -1 : dup_dir_fd(m->dir);
+    _cleanup_close_ int to_fd = r < 0 || fd < 0 ? -1 : dup_dir_fd(m->to_dir);
+    if (r < 0 || fd < 0 || to_fd < 0)
+        return r < 0 ? r : fd < 0 ? fd : to_fd;
+    if (renameat2(fd, e->name, to_fd, to->name, RENAME_EXCHANGE) < 0)
+        return -errno;
+    onode_unlink(e);
+    onode_unlink(to);
+    onode_link(m->node, to);
+    onode_link(m->other, e);
+    return 0;
+}
+
+static int raise_all(struct move *m)
+{
+    struct overlay *ov = m->from->overlay;
+    int r = make_movable(ov, &m->source, &m->node);
+    if (r == 0 && m->exchange)
+        r = make_movable(ov, &m->target, &m->other);
+    if (r == 0)
+        r = overlay_raise(m->from, false, &m->dir);
+    if (r == 0)
+        r = overlay_raise(m->to, false, &m->to_dir);
+    if (r == 0 && m->to_dir->removed)
+        r = -ENOENT;
+    return r;
+}
+
+int overlay_rename(const struct place *from, const char *name, const struct place *to,
+                   const char *to_name, unsigned flags)
+{
+    struct move m = {.from = from,
+                     .to = to,
+                     .name = name,
+                     .to_name = to_name,
+                     .exchange = flags & RENAME_EXCHANGE};
+    int r = look_both(&m, flags);
+    if (r == 0)
+        r = check_types(&m);
+    /* Two names of one file: nothing happens, says POSIX. */
+    bool same = r == 0 && m.source.nodeid == m.target.nodeid;
+    if (r == 0 && !same)
+        r = raise_all(&m);
+    if (r == 0 && !same)
+        r = m.exchange ? exchange(&m) : move(&m);
+    if (r == 0 && !same) {
+        onode_touch(m.dir);
+        onode_touch(m.to_dir);
+    }
+    place_release(&m.source);
+    place_release(&m.target);
+    return r;
+}
+
+/* ---- forgetting ---- */
+
+static void remove_orphan(struct onode *n)
+{
+    char name[64];
+    if (!n->orphan)
+        return;
+    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
+    (void)snprintf(name, sizeof(name), "o-%llu", (unsigned long long)n->orphan);
+    if (orphans >= 0)
+        (void)io_unlinkat(orphans, name, 0);
+}
+
+void overlay_forget(struct overlay *ov, uint64_t nodeid)
+{
+    uint64_t group = nodeid_group(nodeid);
+    overlay_lock(ov);
+    struct onode *own = nodeid_is_table(nodeid) ? onode_find(ov, nodeid) : NULL;
+    if (own && own->removed) {
+        remove_orphan(own);
+        onode_free(own);
+    }
+    for (struct onode **p = nodeid_is_table(nodeid) ? NULL : &ov->orphans; p && *p;) {
+        struct onode *n = *p;
+        if (nodeid_group(n->nodeid) != group) {
+            p = &n->next_orphan;
+            continue;
+        }
+        *p = n->next_orphan;
+        remove_orphan(n);
+        onode_free(n);
+    }
+    overlay_unlock(ov);
+}

@@ -1,0 +1,130 @@
+/* What overlay.c, overlay_copy.c, overlay_change.c and overlay_data.c share; nobody else includes
+ * it. */
+#ifndef VENVFS_FS_OVERLAY_INTERNAL_H
+#define VENVFS_FS_OVERLAY_INTERNAL_H
+
+#include <pthread.h>
+
+#include "fs/nodeid.h"
+#include "fs/overlay.h"
+#include "fs/upper.h"
+
+/* Nodeids of what is new: indices of the environment's table that no generated file reaches. */
+#define UPPER_INDEX (UINT64_C(1) << (NODEID_INDEX_BITS - 1))
+
+/* A name in a folder. */
+struct oentry {
+    struct onode *dir;
+    struct onode *node;       /* NULL: only a whiteout */
+    struct oentry *next_link; /* of the same node */
+    uint64_t cookie;          /* 61-bit hash of the name, the order in the folder */
+    bool whiteout;            /* on disk; a node beats it */
+    uint8_t len;
+    char name[];
+};
+
+struct onode {
+    struct overlay *ov;
+    struct onode *next; /* in its bucket of nodeids */
+    uint64_t nodeid;
+    struct oentry *links; /* its names; NULL: the root, or removed */
+    mode_t type;          /* S_IFMT bits */
+    bool upper;           /* it has a file of its own in the upper; else its bytes are below */
+    bool removed;         /* no name leads to it any more */
+    bool has_lower;
+    struct view_node lower; /* in the overlay's tree */
+
+    /* folders */
+    bool loaded; /* entries are what the disk has */
+    bool opaque;
+    bool fresh;            /* made since the last sync: its own name may not be durable */
+    struct sha256 *redirect_image; /* NULL: what is below has the folder's own path */
+    char *redirect_path;
+    struct oentry **entries; /* sorted by cookie, then name */
+    size_t n, alloc;
+    int64_t mtime_ns; /* of the last change of its entries, 0: as on disk */
+    bool own_mtime;   /* that was set by somebody: what is below does not matter */
+
+    /* files */
+    struct upper_attr attr; /* without a file of their own */
+    int64_t ctime_ns;       /* likewise */
+    uint64_t ino;           /* of the file in the upper, when it has several names; else 0 */
+    int fd;                 /* cached, or -1 */
+    bool dirty;             /* written since the last sync */
+    int error;              /* of a descriptor that had to be closed, for the next fsync */
+    struct onode *newer, *older; /* of those with a descriptor */
+    uint64_t orphan;             /* its serial number in the orphans' folder, 0: none */
+    struct onode *next_orphan;
+};
+
+#define BUCKETS_MIN 64u
+#define MAX_DESCRIPTORS 128u
+
+struct overlay {
+    pthread_mutex_t lock; /* recursive: two places of one environment may be resolved */
+    struct upper upper;
+    struct images *images;
+    uint32_t slot;
+    struct tree *tree; /* NULL: not composed yet */
+    struct onode *root;
+    struct onode **buckets;
+    size_t n_buckets, n_nodes;
+    uint64_t next_index;
+    struct onode *newest, *oldest; /* cached descriptors */
+    size_t n_descriptors;
+    struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
+    struct onode *last_dir; /* a folder's descriptor, kept for the next operation in it */
+    int last_dir_fd;
+};
+
+/* ---- overlay.c ---- */
+
+struct onode *onode_find(const struct overlay *ov, uint64_t nodeid);
+struct onode *onode_new(struct overlay *ov, uint64_t nodeid, mode_t type);
+void onode_free(struct onode *node); /* and takes it out of the table */
+uint64_t overlay_new_nodeid(struct overlay *ov);
+
+/* The entry of a name; NULL: the layer knows nothing of it. The folder must be loaded. */
+struct oentry *onode_entry(const struct onode *dir, const char *name, size_t len);
+/* The same, made without a node when there is none. */
+struct oentry *onode_entry_make(struct onode *dir, const char *name, size_t len);
+void onode_entry_drop(struct oentry *entry);
+void onode_link(struct onode *node, struct oentry *entry);
+void onode_unlink(struct oentry *entry);
+
+/* No name leads to the node any more; it stays until the kernel forgets it. */
+void overlay_removed(struct onode *node);
+
+/* Reads a folder's entries from disk once. */
+int onode_load(struct onode *dir);
+/* The name as the images have it, whatever the layer says; false: not there (or opaque). */
+bool onode_lower(const struct onode *dir, const char *name, size_t len, struct view_node *ret);
+/* The path in the upper of a node with a name, relative to it. */
+void onode_path(const struct onode *node, struct strbuf *sb);
+/* A descriptor of a folder in the upper; borrowed, valid until the next call. */
+int onode_dir_fd(struct onode *dir);
+void overlay_drop_dir_fd(struct overlay *ov);
+/* Fills a place (without the lock) for an onode. */
+void onode_place(struct onode *node, struct place *ret);
+void onode_touch(struct onode *dir); /* its entries changed now */
+mode_t lower_type(const struct tree *tree, struct view_node node);
+
+/* ---- overlay_copy.c ---- */
+
+/* The onode of a place, with a file of its own in the upper; folders above it are made. A file that
+ * no name leads to gets one in the orphans' folder. truncate: its bytes are not needed. */
+int overlay_raise(const struct place *place, bool truncate, struct onode **ret);
+/* The onode of a place, without a file of its own unless it has one. */
+int overlay_know(const struct place *place, struct onode **ret);
+/* Gives a node's folder a part in the upper. */
+int onode_raise_parent(struct onode *node);
+/* Gives a folder its content independently of where it is (invariant 5). */
+int overlay_detach(struct onode *dir);
+
+/* ---- overlay_data.c ---- */
+
+int onode_open(struct onode *node); /* its descriptor, cached */
+void onode_keep(struct onode *node, int fd); /* takes over a descriptor of the node's file */
+void onode_close(struct onode *node);
+
+#endif

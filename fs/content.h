@@ -1,4 +1,5 @@
-/* content: the bytes of a tree's files: blobs of images, generated texts, and texts before blobs. */
+/* content: the bytes of a tree's files: blobs of images, generated texts, and texts before blobs.
+ */
 #ifndef VENVFS_FS_CONTENT_H
 #define VENVFS_FS_CONTENT_H
 

@@ -6,23 +6,19 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
 #include "env/view.h"
-#include "fs/session_internal.h"
+#include "fs/ops_internal.h"
 #include "store/image.h"
-
-#define NAME_LIMIT 251 /* path_component_ok() */
 
 /* What a computation works on; each operation uses its own part. */
 struct call {
     struct session *session;
     fuse_ino_t ino;
     const char *name;
-    struct place place; /* released by call_end() */
+    struct place place, folder; /* released by call_end() */
     struct fuse_entry_param entry;
     struct strbuf text;
 };
@@ -36,22 +32,24 @@ static struct call call_begin(fuse_req_t req, fuse_ino_t ino)
 static void call_end(struct call *c)
 {
     place_release(&c->place);
+    place_release(&c->folder);
     strbuf_release(&c->text);
 }
 #define _cleanup_call_ _cleanup_(call_end)
 
-static void fill_stat(struct session *s, const struct place *place, struct stat *st)
-{
-    realm_stat(s->realm, place, st);
-    st->st_uid = geteuid();
-    st->st_gid = getegid();
-}
-
-static void fill_entry(struct session *s, const struct place *place, struct fuse_entry_param *e)
+int fill_entry(struct session *s, const struct place *place, struct fuse_entry_param *e)
 {
     *e = (struct fuse_entry_param){
         .ino = place->nodeid, .attr_timeout = FOREVER, .entry_timeout = FOREVER};
-    fill_stat(s, place, &e->attr);
+    return realm_stat(s->realm, place, &e->attr);
+}
+
+void reply_entry(struct session *s, fuse_req_t req, const struct place *place,
+                 const struct fuse_entry_param *e)
+{
+    realm_hold(s->realm, place);
+    if (fuse_reply_entry(req, e) == -ENOENT) /* interrupted: nobody got it */
+        realm_forget(s->realm, place->nodeid, 1);
 }
 
 /* ---- INIT ---- */
@@ -74,13 +72,12 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 static int compute_lookup(struct call *c)
 {
     struct realm *realm = c->session->realm;
-    _cleanup_place_ struct place folder = {0};
     _cleanup_verror_ struct verror err = VERROR_INIT;
-    int r = realm_resolve(realm, c->ino, &folder);
+    int r = realm_resolve(realm, c->ino, &c->folder);
     if (r == 0)
-        r = realm_lookup(realm, &folder, c->name, strlen(c->name), &c->place, &err);
+        r = realm_lookup(realm, &c->folder, c->name, strlen(c->name), &c->place, &err);
     if (r == 0)
-        fill_entry(c->session, &c->place, &c->entry);
+        r = fill_entry(c->session, &c->place, &c->entry);
     else if (r == -EIO)
         log_line("%s: %s: %s", c->session->mountpoint, c->name, verror_message(&err));
     return r;
@@ -98,9 +95,7 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
     } else if (r < 0) {
         fuse_reply_err(req, -r);
     } else {
-        realm_hold(c.session->realm, &c.place);
-        if (fuse_reply_entry(req, &c.entry) == -ENOENT) /* interrupted: nobody got it */
-            realm_forget(c.session->realm, c.place.nodeid, 1);
+        reply_entry(c.session, req, &c.place, &c.entry);
     }
 }
 
@@ -124,9 +119,7 @@ static void op_forget_multi(fuse_req_t req, size_t count, struct fuse_forget_dat
 static int compute_getattr(struct call *c)
 {
     int r = realm_resolve(c->session->realm, c->ino, &c->place);
-    if (r == 0)
-        fill_stat(c->session, &c->place, &c->entry.attr);
-    return r;
+    return r < 0 ? r : realm_stat(c->session->realm, &c->place, &c->entry.attr);
 }
 
 static void op_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
@@ -147,8 +140,7 @@ static int compute_readlink(struct call *c)
         return r;
     if (!S_ISLNK(c->entry.attr.st_mode))
         return -EINVAL;
-    view_readlink(tree_view(c->place.tree), c->place.node, &c->text);
-    return 0;
+    return realm_readlink(&c->place, &c->text);
 }
 
 static void op_readlink(fuse_req_t req, fuse_ino_t ino)
@@ -159,13 +151,6 @@ static void op_readlink(fuse_req_t req, fuse_ino_t ino)
         fuse_reply_err(req, -r);
     else
         fuse_reply_readlink(req, c.text.buf);
-}
-
-static void op_statfs(fuse_req_t req, fuse_ino_t ino)
-{
-    (void)ino;
-    const struct statvfs st = {.f_bsize = 4096, .f_frsize = 4096, .f_namemax = NAME_LIMIT};
-    fuse_reply_statfs(req, &st);
 }
 
 /* ---- files ---- */
@@ -247,11 +232,15 @@ static bool add_child(void *arg, const char *name, size_t len, const struct plac
     memcpy(copy, name, len);
     copy[len] = '\0';
     struct fuse_entry_param e = {.attr = {.st_mode = S_IFDIR, .st_ino = UINT32_MAX}};
-    if (place->nodeid) /* else an environment not in view: the kernel will look it up */
-        fill_entry(f->call->session, place, &e);
+    bool known =
+        place->nodeid != 0; /* else an environment not in view: the kernel will look it up */
+    if (known && fill_entry(f->call->session, place, &e) < 0) {
+        e = (struct fuse_entry_param){.attr = {.st_mode = S_IFDIR, .st_ino = place->nodeid}};
+        known = false;
+    }
     if (!add_entry(f, copy, &e, (off_t)cookie + OFFSET_DOTDOT))
         return false;
-    if (f->plus && place->nodeid)
+    if (f->plus && known)
         realm_hold(f->call->session->realm, place);
     return true;
 }
@@ -278,8 +267,7 @@ static int compute_readdir(struct fill *f)
         !add_dot(f, "..", realm_parent_ino(realm, &c->place), OFFSET_DOTDOT))
         return 0;
     uint64_t cookie = f->offset > OFFSET_DOTDOT ? f->offset - OFFSET_DOTDOT : 0;
-    realm_readdir(realm, &c->place, cookie, add_child, f);
-    return 0;
+    return realm_readdir(realm, &c->place, cookie, add_child, f);
 }
 
 static void list_folder(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offset, bool plus)
@@ -313,59 +301,6 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
     list_folder(req, ino, size, offset, true);
 }
 
-/* ---- what a later writable layer will do ---- */
-
-static void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
-                       struct fuse_file_info *fi)
-{
-    (void)ino, (void)attr, (void)to_set, (void)fi;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
-{
-    (void)parent, (void)name, (void)mode, (void)rdev;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode)
-{
-    (void)parent, (void)name, (void)mode;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_remove(fuse_req_t req, fuse_ino_t parent, const char *name)
-{
-    (void)parent, (void)name;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
-{
-    (void)target, (void)parent, (void)name;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t newparent,
-                      const char *newname, unsigned flags)
-{
-    (void)parent, (void)name, (void)newparent, (void)newname, (void)flags;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *newname)
-{
-    (void)ino, (void)newparent, (void)newname;
-    fuse_reply_err(req, EROFS);
-}
-
-static void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_t offset,
-                     struct fuse_file_info *fi)
-{
-    (void)ino, (void)buf, (void)size, (void)offset, (void)fi;
-    fuse_reply_err(req, EROFS);
-}
-
 /* Left out on purpose: libfuse answers ENOSYS for xattrs, access, flush, release, statx, lseek and
  * locks, after which the kernel does without asking. CREATE too: under no-open it falls back to
  * MKNOD. */
@@ -377,6 +312,9 @@ const struct fuse_lowlevel_ops session_ops = {
     .getattr = op_getattr,
     .readlink = op_readlink,
     .statfs = op_statfs,
+    .fsync = op_fsync,
+    .fsyncdir = op_fsyncdir,
+    .fallocate = op_fallocate,
     .open = op_open,
     .read = op_read,
     .ioctl = op_ioctl,
@@ -386,8 +324,8 @@ const struct fuse_lowlevel_ops session_ops = {
     .setattr = op_setattr,
     .mknod = op_mknod,
     .mkdir = op_mkdir,
-    .unlink = op_remove,
-    .rmdir = op_remove,
+    .unlink = op_unlink,
+    .rmdir = op_rmdir,
     .symlink = op_symlink,
     .rename = op_rename,
     .link = op_link,

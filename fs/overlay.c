@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -332,8 +333,8 @@ static bool same_lower(const struct change *c, bool had, struct view_node before
 {
     if (had != dir->has_lower)
         return false;
-    return !had || (c->before && tree_nodeid(c->before, before) ==
-                                     tree_nodeid(c->ov->tree, dir->lower));
+    return !had ||
+           (c->before && tree_nodeid(c->before, before) == tree_nodeid(c->ov->tree, dir->lower));
 }
 
 static void settle_lower(struct change *c, struct onode *n)
@@ -561,8 +562,7 @@ static void lower_place(struct onode *dir, const char *name, size_t len, struct 
     struct overlay *ov = dir->ov;
     uint64_t nodeid = tree_nodeid(ov->tree, lower);
     if (onode_find(ov, nodeid)) {
-        struct onode *n =
-            onode_new(ov, overlay_new_nodeid(ov), lower_type(ov->tree, lower));
+        struct onode *n = onode_new(ov, overlay_new_nodeid(ov), lower_type(ov->tree, lower));
         n->has_lower = true;
         n->lower = lower;
         onode_link(n, onode_entry_make(dir, name, len));

@@ -20,8 +20,8 @@
  * and before those of images. Disk is touched under it: by the loop for what takes microseconds,
  * by workers only through descriptors of their own (fsync).
  *
- * All functions that take a place need its overlay's lock, which the place holds. They return 0 or a
- * negative errno, and say nothing else: they are answers to system calls.
+ * All functions that take a place need its overlay's lock, which the place holds. They return 0 or
+ * a negative errno, and say nothing else: they are answers to system calls.
  */
 #ifndef VENVFS_FS_OVERLAY_H
 #define VENVFS_FS_OVERLAY_H
@@ -44,7 +44,8 @@ void overlay_free(struct overlay *overlay); /* NULL is accepted */
 
 /* Puts a (new) tree below. Takes a reference. changed() is called for each folder of the overlay
  * whose content from below is another now, as tree_diff() does. */
-void overlay_set_tree(struct overlay *overlay, struct tree *tree, tree_change_fn changed, void *arg);
+void overlay_set_tree(struct overlay *overlay, struct tree *tree, tree_change_fn changed,
+                      void *arg);
 
 void overlay_lock(struct overlay *overlay);
 void overlay_unlock(struct overlay *overlay);
@@ -63,7 +64,8 @@ int overlay_readlink(const struct place *place, struct strbuf *sb);
 typedef bool (*overlay_dir_fn)(void *arg, const char *name, size_t len, const struct place *place,
                                uint64_t cookie);
 /* Entries behind a cookie, without "." and "..". Names from below keep the cookies that the tree
- * gives them, also when they are edited; new ones are ordered by the hash of the name behind them. */
+ * gives them, also when they are edited; new ones are ordered by the hash of the name behind them.
+ */
 int overlay_readdir(const struct place *folder, uint64_t cookie, overlay_dir_fn fn, void *arg);
 uint64_t overlay_parent(const struct place *folder);
 int overlay_statvfs(const struct overlay *overlay, struct statvfs *ret);

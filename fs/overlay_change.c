@@ -442,8 +442,8 @@ static int sync_source(struct onode *n, bool replaces_lower)
 static int move_on_disk(struct move *m, struct oentry *e, struct oentry *to)
 {
     struct view_node lower;
-    bool over_lower = !(to->node && to->node->upper) &&
-                      onode_lower(m->to_dir, to->name, to->len, &lower);
+    bool over_lower =
+        !(to->node && to->node->upper) && onode_lower(m->to_dir, to->name, to->len, &lower);
     int r = hide_lower(m->dir, e);
     if (r == 0)
         r = close_folder(m->node, m->to_dir, to->name);

@@ -132,8 +132,7 @@ static struct onode *know_child(struct onode *dir, const char *name, size_t len,
                                 struct view_node lower)
 {
     struct overlay *ov = dir->ov;
-    struct onode *n =
-        onode_new(ov, tree_nodeid(ov->tree, lower), lower_type(ov->tree, lower));
+    struct onode *n = onode_new(ov, tree_nodeid(ov->tree, lower), lower_type(ov->tree, lower));
     n->has_lower = true;
     n->lower = lower;
     onode_link(n, onode_entry_make(dir, name, len));

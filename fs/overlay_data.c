@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -54,13 +55,12 @@ static void make_room(struct overlay *ov)
     if (ov->n_descriptors < MAX_DESCRIPTORS)
         return;
     struct onode *victim = ov->oldest;
-    for (struct onode *n = ov->oldest; n; n = n->newer) {
-        if (!n->dirty) {
-            victim = n;
-            break;
-        }
-    }
-    onode_close(victim);
+    while (victim && victim->dirty)
+        victim = victim->newer;
+    if (!victim)
+        victim = ov->oldest;
+    if (victim)
+        onode_close(victim);
 }
 
 void onode_keep(struct onode *n, int fd)
@@ -76,8 +76,7 @@ static int open_file(struct onode *n)
     char name[64];
     if (!n->removed) {
         int dir = onode_dir_fd(n->links->dir);
-        return dir < 0 ? dir
-                       : io_openat(dir, n->links->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
+        return dir < 0 ? dir : io_openat(dir, n->links->name, O_RDWR | O_NOFOLLOW | O_NONBLOCK, 0);
     }
     if (!n->orphan)
         return -ESTALE;

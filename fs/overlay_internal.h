@@ -37,7 +37,7 @@ struct onode {
     /* folders */
     bool loaded; /* entries are what the disk has */
     bool opaque;
-    bool fresh;            /* made since the last sync: its own name may not be durable */
+    bool fresh;                    /* made since the last sync: its own name may not be durable */
     struct sha256 *redirect_image; /* NULL: what is below has the folder's own path */
     char *redirect_path;
     struct oentry **entries; /* sorted by cookie, then name */
@@ -46,12 +46,12 @@ struct onode {
     bool own_mtime;   /* that was set by somebody: what is below does not matter */
 
     /* files */
-    struct upper_attr attr; /* without a file of their own */
-    int64_t ctime_ns;       /* likewise */
-    uint64_t ino;           /* of the file in the upper, when it has several names; else 0 */
-    int fd;                 /* cached, or -1 */
-    bool dirty;             /* written since the last sync */
-    int error;              /* of a descriptor that had to be closed, for the next fsync */
+    struct upper_attr attr;      /* without a file of their own */
+    int64_t ctime_ns;            /* likewise */
+    uint64_t ino;                /* of the file in the upper, when it has several names; else 0 */
+    int fd;                      /* cached, or -1 */
+    bool dirty;                  /* written since the last sync */
+    int error;                   /* of a descriptor that had to be closed, for the next fsync */
     struct onode *newer, *older; /* of those with a descriptor */
     uint64_t orphan;             /* its serial number in the orphans' folder, 0: none */
     struct onode *next_orphan;
@@ -72,7 +72,7 @@ struct overlay {
     uint64_t next_index;
     struct onode *newest, *oldest; /* cached descriptors */
     size_t n_descriptors;
-    struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
+    struct onode *orphans;  /* removed nodes of images: lookups are not counted for each */
     struct onode *last_dir; /* a folder's descriptor, kept for the next operation in it */
     int last_dir_fd;
 };
@@ -123,7 +123,7 @@ int overlay_detach(struct onode *dir);
 
 /* ---- overlay_data.c ---- */
 
-int onode_open(struct onode *node); /* its descriptor, cached */
+int onode_open(struct onode *node);          /* its descriptor, cached */
 void onode_keep(struct onode *node, int fd); /* takes over a descriptor of the node's file */
 void onode_close(struct onode *node);
 

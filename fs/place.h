@@ -12,8 +12,8 @@ struct onode;
 /* tree NULL: the hub's own node, its root or its CACHEDIR.TAG. With an overlay, its lock is held
  * until place_release(). */
 struct place {
-    struct tree *tree;       /* a reference */
-    struct view_node node;   /* what the images have there; meaningless when only the upper does */
+    struct tree *tree;     /* a reference */
+    struct view_node node; /* what the images have there; meaningless when only the upper does */
     uint64_t nodeid;
     struct overlay *overlay; /* of a writable environment, or NULL */
     struct onode *up;        /* what the overlay knows of it, or NULL */

@@ -138,9 +138,9 @@ void read_file(struct session *s, fuse_req_t req, const struct place *file, uint
     }
     _cleanup_verror_ struct verror err = VERROR_INIT;
     char *buf = loop_buffer(s, size);
-    int r = buf ? content_read(s->context.images, file->tree, file->node, offset, buf, size, true,
-                               &err)
-                : verror_set(&err, ENOMEM, "out of memory");
+    int r =
+        buf ? content_read(s->context.images, file->tree, file->node, offset, buf, size, true, &err)
+            : verror_set(&err, ENOMEM, "out of memory");
     if (r == -EAGAIN)
         hand_to_worker(s, req, file, -1, offset, size);
     else

@@ -275,8 +275,15 @@ static int compose_name(struct realm *r, const char *name, struct place *ret, st
     liveenv_retire(env);
     env->current = tree;
     realm_add_name(r, name, strlen(name))->env = env;
+    tree_ref(tree);
+    pthread_mutex_unlock(&r->lock);
+    /* Before anybody can look into it: the folder's inode is not known to the kernel yet. */
+    if (env->overlay)
+        overlay_set_tree(env->overlay, tree, NULL, NULL);
+    pthread_mutex_lock(&r->lock);
     root_in_view(env, ret);
     pthread_mutex_unlock(&r->lock);
+    tree_unref(tree);
     return 0;
 }
 
@@ -454,6 +461,11 @@ uint64_t realm_parent_ino(struct realm *r, const struct place *folder)
     struct view_node parent = tree_parent(folder->tree, folder->node);
     uint64_t ino = tree_nodeid(folder->tree, parent);
     return ino == folder->nodeid && is_hub(r) ? REALM_ROOT : ino;
+}
+
+bool realm_is_writable(const struct realm *r)
+{
+    return is_hub(r);
 }
 
 unsigned realm_generation(const struct realm *r)

@@ -53,8 +53,8 @@ const char *realm_own_text(const struct place *place);
 /* Entries of a folder behind a cookie (0: from the start), without "." and "..". A place without a
  * nodeid is an environment that is not in view. fn returns false to stop. */
 typedef overlay_dir_fn realm_dir_fn;
-int realm_readdir(struct realm *realm, const struct place *folder, uint64_t cookie,
-                  realm_dir_fn fn, void *arg);
+int realm_readdir(struct realm *realm, const struct place *folder, uint64_t cookie, realm_dir_fn fn,
+                  void *arg);
 uint64_t realm_parent_ino(struct realm *realm, const struct place *folder);
 
 /* Lookup counts, as the kernel keeps them. Hold comes before the reply that carries the nodeid. */
@@ -71,6 +71,8 @@ int realm_attach(struct realm *realm, const char *name, tree_change_fn change, v
 int realm_detach(struct realm *realm, const char *name, tree_change_fn change, void *arg,
                  struct verror *err);
 
+/* Is there anything that can be written to: the hub's environments, not an explicit mount. */
+bool realm_is_writable(const struct realm *realm);
 /* The generation that an explicit mount's realm shows. */
 unsigned realm_generation(const struct realm *realm);
 /* How many environments the hub shows. */

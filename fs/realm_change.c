@@ -4,10 +4,30 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/log.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "env/envs.h"
 #include "fs/nodeid.h"
 #include "fs/realm_internal.h"
+
+/* The writable layer of an environment in the hub. Where it cannot be had the environment is shown
+ * read-only: a write says EROFS then, and the log why. With `composing` held. */
+static void open_overlay(struct realm *r, struct liveenv *env, const char *dir)
+{
+    if (env->overlay)
+        return;
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_free_ char *path = path_join(dir, "upper");
+    struct overlay *overlay;
+    if (overlay_open(path, env->slot, r->images, &overlay, &err) < 0) {
+        log_line("environment %s is read-only: %s", env->name, verror_message(&err));
+        return;
+    }
+    pthread_mutex_lock(&r->lock);
+    env->overlay = overlay;
+    pthread_mutex_unlock(&r->lock);
+}
 
 int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
                   struct verror *err)
@@ -29,6 +49,8 @@ int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, s
     struct tree_place place = {
         .slot = disk->slot, .is_mount_root = r->address != NULL, .address = r->address};
     e = tree_compose(disk->manifest, &place, r->images, &env->ids, ret, err);
+    if (e == 0 && !r->address)
+        open_overlay(r, env, disk->dir);
     env_free(disk);
     if (e < 0)
         return verror_prefix(err, "environment %s", name), e;
@@ -151,14 +173,18 @@ void realm_forget(struct realm *r, uint64_t nodeid, uint64_t count)
     struct past *garbage = NULL;
     if (nodeid == REALM_ROOT)
         return;
+    struct overlay *overlay = NULL;
     pthread_mutex_lock(&r->lock);
     if (held_sub(&r->held, nodeid_group(nodeid), count) == 0) {
         struct liveenv *env = realm_find_env(r, nodeid_slot(nodeid));
+        overlay = env ? env->overlay : NULL;
         if (env && (env->past || held_count(&r->held, root_of(env)) == 0))
             realm_prune(r, env, &garbage);
     }
     pthread_mutex_unlock(&r->lock);
     past_free(garbage);
+    if (overlay)
+        overlay_forget(overlay, nodeid);
 }
 
 /* ---- switching ---- */
@@ -226,6 +252,8 @@ static int switch_tree(struct realm *r, const char *name, const struct tree *bef
     if (e == 0) {
         tree_ref(fresh); /* for the comparison */
         same = swap_tree(r, name, env, fresh);
+        if (env->overlay)
+            overlay_set_tree(env->overlay, fresh, same ? change : NULL, arg);
     }
     pthread_mutex_unlock(&r->composing);
     if (e < 0)

@@ -17,10 +17,10 @@ struct past {
 struct liveenv {
     char *name;
     uint32_t slot;
-    struct ids ids;       /* realm->composing */
+    struct ids ids;          /* realm->composing */
     struct overlay *overlay; /* set once, with the realm's lock; NULL: shown read-only */
     struct tree *current;    /* realm->lock; NULL: not composed, or detached */
-    struct past *past;    /* realm->lock; newest first */
+    struct past *past;       /* realm->lock; newest first */
 };
 
 /* A name in the hub. */

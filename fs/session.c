@@ -135,7 +135,9 @@ static struct session *session_new(const struct session_context *context, const 
 static int mount_fuse(struct session *s, struct verror *err)
 {
     char name[] = "venvfs";
-    char options[] = "-oro,nosuid,nodev,default_permissions,fsname=venvfs,subtype=venvfs";
+    _cleanup_free_ char *options =
+        xasprintf("-o%s,nosuid,nodev,default_permissions,fsname=venvfs,subtype=venvfs",
+                  realm_is_writable(s->realm) ? "rw" : "ro");
     char *argv[] = {name, options, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(2, argv);
     fuse_set_log_func(log_libfuse);

@@ -9,8 +9,8 @@
  *   UPPER/.wh..wh..orphans/   removed, but still in use; emptied when the layer is opened
  *
  * So a user's edits can be read without venvfs. On disk a file has u+rw and a folder u+rwx always,
- * so that a daemon that is not root can serve it; where the mode that is shown differs, it is in the
- * extended attribute user.venvfs.mode.
+ * so that a daemon that is not root can serve it; where the mode that is shown differs, it is in
+ * the extended attribute user.venvfs.mode.
  *
  * Paths are relative to UPPER, "" for itself. They are walked beneath it without following any link
  * or crossing into another file system (openat2). Every function returns 0 or a negative errno.

@@ -261,14 +261,15 @@ bool onode_lower(const struct onode *dir, const char *name, size_t len, struct v
            view_lookup(tree_view(dir->ov->tree), dir->lower, name, len, ret);
 }
 
-static bool find_redirect(const struct onode *dir, struct view_node *ret)
+static bool find_in_image(const struct overlay *ov, const struct sha256 *image, const char *path,
+                          struct view_node *ret)
 {
-    const struct view *view = tree_view(dir->ov->tree);
+    const struct view *view = tree_view(ov->tree);
     for (uint32_t layer = 0; layer < view_layers(view); layer++) {
-        if (!sha256_equal(&view_image_id(view, layer)->id, dir->redirect_image))
+        if (!sha256_equal(&view_image_id(view, layer)->id, image))
             continue;
         struct view_node node = {.kind = VIEW_IMAGE, .layer = layer, .index = IMAGE_ROOT};
-        const char *p = dir->redirect_path;
+        const char *p = path;
         while (*p) {
             size_t len = strcspn(p, "/");
             if (!view_lookup(view, node, p, len, &node))
@@ -287,7 +288,7 @@ static bool find_lower(const struct onode *n, struct view_node *ret)
     if (!n->ov->tree || n->removed || !n->links)
         return false;
     if (n->redirect_image) {
-        bool found = find_redirect(n, ret);
+        bool found = find_in_image(n->ov, n->redirect_image, n->redirect_path, ret);
         if (!found)
             log_line("what a moved folder shows is in no package of this generation: %s",
                      n->redirect_path);
@@ -408,12 +409,71 @@ struct load {
     int result;
 };
 
+/* A folder's own marks: what is below it. */
+struct marks {
+    bool opaque;
+    struct sha256 *image;
+    char *path;
+};
+
+static void mark_opaque(void *arg)
+{
+    struct marks *m = arg;
+    m->opaque = true;
+}
+
+static void mark_redirect(void *arg, const struct sha256 *image, const char *path)
+{
+    struct marks *m = arg;
+    m->image = xmemdup(image, sizeof(*image));
+    m->path = xstrdup(path);
+}
+
+static int read_marks(struct onode *dir, const char *name, size_t len, struct marks *ret)
+{
+    *ret = (struct marks){0};
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    onode_path(dir, &path);
+    if (path.len)
+        strbuf_addch(&path, '/');
+    strbuf_add(&path, name, len);
+    struct upper_reader reader = {.opaque = mark_opaque, .redirect = mark_redirect, .arg = ret};
+    return upper_read_marks(&dir->ov->upper, path.buf, &reader);
+}
+
+/* A folder on disk. What is below it decides its nodeid, since that is how what is in it finds its
+ * way back (overlay_know()). */
+static struct onode *folder_of_disk(struct onode *dir, const char *name, size_t len)
+{
+    struct overlay *ov = dir->ov;
+    struct view_node lower;
+    struct marks marks;
+    int r = read_marks(dir, name, len, &marks);
+    if (r < 0)
+        log_line("the folder %.*s of an upper layer: %s", (int)len, name, strerror(-r));
+    bool found = false;
+    if (marks.image)
+        found = find_in_image(ov, marks.image, marks.path, &lower);
+    else if (!marks.opaque)
+        found = onode_lower(dir, name, len, &lower) && lower_type(ov->tree, lower) == S_IFDIR;
+    uint64_t nodeid = found ? tree_nodeid(ov->tree, lower) : 0;
+    if (!nodeid || onode_find(ov, nodeid))
+        nodeid = overlay_new_nodeid(ov);
+    struct onode *n = onode_new(ov, nodeid, S_IFDIR);
+    n->opaque = marks.opaque;
+    n->redirect_image = marks.image;
+    n->redirect_path = marks.path;
+    return n;
+}
+
 /* The node of a file on disk. Names of one file share it; what changed a file from below keeps the
  * nodeid that the tree has for it. */
 static struct onode *node_of_disk(struct onode *dir, const char *name, size_t len, mode_t type)
 {
     struct overlay *ov = dir->ov;
     struct view_node lower;
+    if (type == S_IFDIR)
+        return folder_of_disk(dir, name, len);
     if (onode_lower(dir, name, len, &lower) && lower_type(ov->tree, lower) == type) {
         uint64_t nodeid = tree_nodeid(ov->tree, lower);
         if (!onode_find(ov, nodeid))
@@ -431,31 +491,35 @@ static struct onode *find_other_name(struct overlay *ov, uint64_t ino)
     return NULL;
 }
 
+/* Its inode number when the file has several names, else 0. */
+static uint64_t shared_ino(struct onode *dir, const char *name, mode_t type)
+{
+    struct stat st;
+    int fd = type == S_IFDIR ? -1 : onode_dir_fd(dir);
+    if (fd < 0 || fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) < 0 || st.st_nlink < 2)
+        return 0;
+    return st.st_ino;
+}
+
 static void load_entry(void *arg, const char *name, size_t len, mode_t type)
 {
     struct load *l = arg;
     struct oentry *e = onode_entry_make(l->dir, name, len);
-    if (e->node && e->node->type == type) {
-        e->node->upper = true; /* an attribute was recorded for it before it came up */
-        return;
-    }
-    if (e->node) { /* another file had the name then */
-        struct onode *before = e->node;
+    uint64_t ino = shared_ino(l->dir, name, type);
+    struct onode *n = ino ? find_other_name(l->dir->ov, ino) : NULL;
+    struct onode *before = e->node; /* of attributes recorded before the file came up */
+    if (before && (n || before->type != type)) {
         onode_unlink(e);
         onode_free(before);
     }
-    struct stat st;
-    int fd = type == S_IFDIR ? -1 : onode_dir_fd(l->dir);
-    uint64_t ino = 0;
-    if (fd >= 0 && fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink > 1)
-        ino = st.st_ino;
-    struct onode *n = ino ? find_other_name(l->dir->ov, ino) : NULL;
-    if (!n) {
-        n = node_of_disk(l->dir, name, len, type);
-        n->ino = ino;
-        n->upper = true;
+    if (!e->node) {
+        if (!n)
+            n = node_of_disk(l->dir, name, len, type);
+        onode_link(n, e);
+        overlay_drop_orphan(n); /* one name of it was removed, another is found again */
     }
-    onode_link(n, e);
+    e->node->ino = ino;
+    e->node->upper = true;
 }
 
 static void load_whiteout(void *arg, const char *name, size_t len)
@@ -482,27 +546,27 @@ static void load_attr(void *arg, const char *name, size_t len, const struct uppe
         e->node->attr = *attr;
 }
 
-static void load_opaque(void *arg)
+/* The marks were read with the folder's name. */
+static void skip_opaque(void *arg)
 {
-    struct load *l = arg;
-    l->dir->opaque = true;
+    (void)arg;
 }
 
-static void load_redirect(void *arg, const struct sha256 *image, const char *path)
+static void skip_redirect(void *arg, const struct sha256 *image, const char *path)
 {
-    struct load *l = arg;
-    free(l->dir->redirect_image);
-    free(l->dir->redirect_path);
-    l->dir->redirect_image = xmemdup(image, sizeof(*image));
-    l->dir->redirect_path = xstrdup(path);
+    (void)arg, (void)image, (void)path;
 }
 
-/* A folder's own marks decide what its entries have below, so they are read first. */
-static int load_marks(struct onode *dir, const char *path)
+/* When all of a folder is known: attributes of a name that was removed later mean nothing. */
+static void settle_entry(struct oentry *e)
 {
-    struct load l = {.dir = dir};
-    struct upper_reader reader = {.opaque = load_opaque, .redirect = load_redirect, .arg = &l};
-    return upper_read_marks(&dir->ov->upper, path, &reader);
+    struct onode *n = e->node;
+    if (n && e->whiteout && !n->upper) {
+        onode_unlink(e);
+        onode_free(n);
+    } else if (n) {
+        n->has_lower = find_lower(n, &n->lower);
+    }
 }
 
 int onode_load(struct onode *dir)
@@ -515,20 +579,14 @@ int onode_load(struct onode *dir)
     struct upper_reader reader = {.entry = load_entry,
                                   .whiteout = load_whiteout,
                                   .attr = load_attr,
-                                  .opaque = load_opaque,
-                                  .redirect = load_redirect,
+                                  .opaque = skip_opaque,
+                                  .redirect = skip_redirect,
                                   .arg = &l};
-    int r = load_marks(dir, path.buf);
-    if (r < 0)
-        return r;
-    dir->has_lower = dir == dir->ov->root ? dir->ov->tree != NULL : find_lower(dir, &dir->lower);
-    r = upper_read_dir(&dir->ov->upper, path.buf, &reader);
+    int r = upper_read_dir(&dir->ov->upper, path.buf, &reader);
     if (r < 0)
         return r;
     for (size_t i = 0; i < dir->n; i++)
-        if (dir->entries[i]->node)
-            dir->entries[i]->node->has_lower =
-                find_lower(dir->entries[i]->node, &dir->entries[i]->node->lower);
+        settle_entry(dir->entries[i]);
     dir->loaded = true;
     return 0;
 }
@@ -677,8 +735,8 @@ int overlay_stat(const struct place *place, struct stat *ret)
         r = stat_upper(n, ret);
         if (r == 0 && n->type == S_IFDIR)
             stat_folder_times(n, ret);
-        if (r == 0 && n->removed)
-            ret->st_nlink = 0;
+        if (r == 0 && n->removed) /* the orphan's name does not count */
+            ret->st_nlink = n->orphan ? ret->st_nlink - 1 : 0;
     } else if (n->has_lower) {
         stat_lower(n, ret);
     } else {

@@ -543,7 +543,7 @@ int overlay_rename(const struct place *from, const char *name, const struct plac
 
 /* ---- forgetting ---- */
 
-static void remove_orphan(struct onode *n)
+void overlay_drop_orphan(struct onode *n)
 {
     char name[64];
     if (!n->orphan)
@@ -552,6 +552,7 @@ static void remove_orphan(struct onode *n)
     (void)snprintf(name, sizeof(name), "o-%llu", (unsigned long long)n->orphan);
     if (orphans >= 0)
         (void)io_unlinkat(orphans, name, 0);
+    n->orphan = 0;
 }
 
 void overlay_forget(struct overlay *ov, uint64_t nodeid)
@@ -560,7 +561,7 @@ void overlay_forget(struct overlay *ov, uint64_t nodeid)
     overlay_lock(ov);
     struct onode *own = nodeid_is_table(nodeid) ? onode_find(ov, nodeid) : NULL;
     if (own && own->removed) {
-        remove_orphan(own);
+        overlay_drop_orphan(own);
         onode_free(own);
     }
     for (struct onode **p = nodeid_is_table(nodeid) ? NULL : &ov->orphans; p && *p;) {
@@ -570,7 +571,9 @@ void overlay_forget(struct overlay *ov, uint64_t nodeid)
             continue;
         }
         *p = n->next_orphan;
-        remove_orphan(n);
+        if (n->links)
+            continue; /* found again under another name */
+        overlay_drop_orphan(n);
         onode_free(n);
     }
     overlay_unlock(ov);

@@ -109,6 +109,11 @@ void onode_place(struct onode *node, struct place *ret);
 void onode_touch(struct onode *dir); /* its entries changed now */
 mode_t lower_type(const struct tree *tree, struct view_node node);
 
+/* ---- overlay_change.c ---- */
+
+/* Removes the name that a removed file has in the orphans' folder, if it has one. */
+void overlay_drop_orphan(struct onode *node);
+
 /* ---- overlay_copy.c ---- */
 
 /* The onode of a place, with a file of its own in the upper; folders above it are made. A file that

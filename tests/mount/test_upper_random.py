@@ -133,7 +133,9 @@ class Side:
         """An editor's save by rename, while somebody reads the old file."""
         fd = os.open(self.at(path), os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            with open(self.at(path) + ".tmp", "wb") as file:
+            new = os.open(self.at(path) + ".tmp",
+                          os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o644)
+            with open(new, "wb") as file:
                 file.write(data)
             os.rename(self.at(path) + ".tmp", self.at(path))
             with open(self.at(path), "rb") as file:
@@ -228,7 +230,7 @@ class Chooser:
             "rename": lambda: (self.path(), r.choice((self.new_path, self.path))(),
                                r.choice((0, 0, 0, RENAME_NOREPLACE, RENAME_EXCHANGE))),
             "link": lambda: (self.path(), self.new_path()),
-            "symlink": lambda: (r.choice(("target", "../x", "n1")), self.new_path()),
+            "symlink": lambda: (r.choice(("target", "sub/x", "n1")), self.new_path()),
             "chmod": lambda: (self.path(), r.choice((0o644, 0o444, 0o755, 0o600))),
             "utime": lambda: (self.path(), r.randrange(10**18, 17 * 10**17)),
             "open_and_remove": lambda: (self.path(), self.data()),

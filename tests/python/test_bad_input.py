@@ -21,6 +21,12 @@ def info(path, mode=0o100644):
     return entry
 
 
+def python_folder():
+    """The "python3.11" of lib/python3.11 of the interpreter that tests use."""
+    return harness.run([harness.default_python(), "-c",
+                        "import sys; print('python%d.%d' % sys.version_info[:2])"]).stdout.strip()
+
+
 class BadWheels(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -222,6 +228,22 @@ class BadWheels(unittest.TestCase):
                      "data/bin/activate.fish", "data/bin/Activate.ps1", "data/lib"):
             with self.subTest(path=path):
                 self.refuse(self.with_member(f"bad-1.0.data/{path}", b"#!/bin/sh\n"))
+
+    def test_files_where_the_environment_has_folders(self):
+        folder = python_folder()
+        for path in (f"include/{folder}", f"lib/{folder}", f"lib/{folder}/site-packages", "include"):
+            with self.subTest(path=path):
+                self.assertIn(f"{path}/", self.refuse(
+                    self.with_member(f"bad-1.0.data/data/{path}", b"x"), "environment's own"))
+
+    def test_members_that_replace_venvfs_own_view_files(self):
+        site = f"lib/{python_folder()}/site-packages"
+        for path in ("_venvfs.pth", "_venvfs_later.pth", "_venvfs/__init__.py",
+                     "bad-1.0.data/purelib/_venvfs.pth", "bad-1.0.data/platlib/_venvfs.py",
+                     f"bad-1.0.data/data/{site}/_venvfs.pth"):
+            with self.subTest(path=path):
+                self.assertIn(path, self.refuse(self.with_member(path, b"import os\n"),
+                                                "venvfs's own"))
 
     def test_unknown_data_key(self):
         self.refuse(self.with_member("bad-1.0.data/nonsense/file", b""), "nonsense")

@@ -452,6 +452,40 @@ static void data_lib64(struct made_wheel *w)
 {
     made_add(w, "bad-1.0.data/data/lib64/evil", "evil");
 }
+static void add_below_data(struct made_wheel *w, const char *parent, const char *rest)
+{
+    _cleanup_free_ char *name =
+        xasprintf("bad-1.0.data/data/%s/%s%s", parent, target.python_dir, rest);
+    made_add(w, name, "evil");
+}
+static void file_for_include(struct made_wheel *w)
+{
+    add_below_data(w, "include", "");
+}
+static void file_for_lib(struct made_wheel *w)
+{
+    add_below_data(w, "lib", "");
+}
+static void file_for_site(struct made_wheel *w)
+{
+    add_below_data(w, "lib", "/site-packages");
+}
+static void own_view_file(struct made_wheel *w)
+{
+    made_add(w, "_venvfs.pth", "import evil\n");
+}
+static void own_view_folder(struct made_wheel *w)
+{
+    made_add(w, "_venvfs_hooks/__init__.py", "");
+}
+static void own_view_file_by_purelib(struct made_wheel *w)
+{
+    made_add(w, "bad-1.0.data/purelib/_venvfs.pth", "import evil\n");
+}
+static void own_view_file_by_data(struct made_wheel *w)
+{
+    add_below_data(w, "lib", "/site-packages/_venvfs.pth");
+}
 static void unknown_key(struct made_wheel *w)
 {
     made_add(w, "bad-1.0.data/stuff/x", "x");
@@ -501,6 +535,13 @@ static const struct {
     {"bin/python", data_python, -EBADMSG, "the name python in bin/"},
     {"bin/activate", data_activate, -EBADMSG, "the name activate in bin/"},
     {"lib64", data_lib64, -EBADMSG, "the environment's own lib64"},
+    {"file include/pythonX.Y", file_for_include, -EBADMSG, "the environment's own include/python"},
+    {"file lib/pythonX.Y", file_for_lib, -EBADMSG, "the environment's own lib/python"},
+    {"file site-packages", file_for_site, -EBADMSG, "/site-packages/"},
+    {"_venvfs.pth", own_view_file, -EBADMSG, "for venvfs's own files"},
+    {"_venvfs* as a folder", own_view_folder, -EBADMSG, "for venvfs's own files"},
+    {"_venvfs.pth by purelib", own_view_file_by_purelib, -EBADMSG, "for venvfs's own files"},
+    {"_venvfs.pth by data", own_view_file_by_data, -EBADMSG, "for venvfs's own files"},
     {"unknown .data key", unknown_key, -EBADMSG, "an unknown folder of .data"},
     {"whiteout", whiteout_member, -EBADMSG, "starts with \".wh.\""},
 };

@@ -16,6 +16,8 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "wheel/plan.h"
+#include "wheel/unpack.h"
 #include "wheel/wheel.h"
 #include "wheelmaker.h"
 
@@ -669,6 +671,65 @@ static void one_bad_wheel_refuses_all(void **state)
     assert_string_equal(before, after);
 }
 
+/* Overwrites a file in place and gives it its old time, as nobody does by accident. */
+static void overwrite(const char *path, const struct strbuf *bytes)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, bytes->len);
+    assert_int_equal(pwrite(fd, bytes->buf, bytes->len, 0), bytes->len);
+    const struct timespec times[] = {st.st_atim, st.st_mtim};
+    assert_int_equal(futimens(fd, times), 0);
+}
+
+static void make_pair(struct made_wheel *w, size_t first, size_t second)
+{
+    _cleanup_free_ char *zeros = xcalloc(1, first + second + 1);
+    make_bad(w);
+    memset(zeros, 'x', first);
+    made_add(w, "bad/first.txt", zeros);
+    memset(zeros, 'x', second);
+    zeros[second] = '\0';
+    made_add(w, "bad/second.txt", zeros);
+}
+
+/* The sizes in the plan are what memory was reserved for, whatever the archive says later. */
+static void a_wheel_changed_under_us_is_refused(void **state)
+{
+    (void)state;
+    enum { SMALL = 100, BIG = 200000 };
+    struct made_wheel w;
+    make_pair(&w, SMALL, BIG);
+    _cleanup_free_ char *path = write_wheel("bad-1.0-py3-none-any.whl", &w);
+    struct wheel_file file;
+    struct wheel_plan plan;
+    assert_int_equal(wheel_file_identify(path, NULL, &file, NULL), 0);
+    assert_int_equal(wheel_plan_make(&file, &target, &plan, NULL), 0);
+
+    _cleanup_strbuf_ struct strbuf other = STRBUF_INIT;
+    make_pair(&w, BIG, SMALL);
+    made_finish(&w, &other);
+    overwrite(path, &other);
+
+    struct store_put *put;
+    assert_int_equal(store_lock_shared(store, NULL), 0);
+    assert_int_equal(store_put_begin(store, &put, NULL), 0);
+    struct put_stream *stream = put_stream_new(put);
+    atomic_bool stop = false;
+    struct unpack unpack = {.stop = &stop};
+    struct verror err = VERROR_INIT;
+    size_t at;
+    assert_int_equal(unpack_members(&unpack, &plan, 0, plan.n, stream, &at, &err), -ESTALE);
+    assert_string_equal(verror_message(&err),
+                        "bad-1.0-py3-none-any.whl: was changed while it was read");
+    verror_release(&err);
+    put_stream_free(stream);
+    store_put_free(put);
+    wheel_plan_release(&plan);
+}
+
 static void a_newer_minor_is_a_warning(void **state)
 {
     (void)state;
@@ -692,6 +753,7 @@ int main(void)
         cmocka_unit_test(bad_files_leave_no_trace),
         cmocka_unit_test(the_digest_of_the_lock_is_checked),
         cmocka_unit_test(one_bad_wheel_refuses_all),
+        cmocka_unit_test(a_wheel_changed_under_us_is_refused),
         cmocka_unit_test(a_newer_minor_is_a_warning),
         cmocka_unit_test(zip64_and_many_members_work),
     };

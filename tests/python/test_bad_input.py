@@ -49,6 +49,7 @@ class BadWheels(unittest.TestCase):
         self.assertEqual(len([line for line in said if not line.startswith(("hint", "  "))]), 1, said)
         self.assertIn(pathlib.Path(wheel).name, said[0])
         self.assertNotIn("Traceback", done.stderr)
+        self.assertNotRegex(done.stderr, "[\x00-\x09\x0b-\x1f\x7f]", "control bytes")
         if words:
             self.assertTrue(any(word.lower() in done.stderr.lower() for word in words), said)
         self.unchanged()
@@ -184,6 +185,26 @@ class BadWheels(unittest.TestCase):
         members = harness.wheel_members("bad", "1.0", GOOD, record=lambda rows: [
             f"bad/ghost.py,{harness.record_hash(b'')},0", *rows])
         self.assertIn("bad/ghost.py", self.refuse(self.write(members)))
+
+    def test_record_with_control_bytes(self):
+        """What a wheel says may neither look like a line of ours nor command the terminal."""
+        weak = "md5=AAAAAAAAAAAAAAAAAAAAAA"
+        for row, shown in (
+                (f'"bad/\nvenvfs: all is well",{weak},1', "bad/\\x0avenvfs: all is well"),
+                (f"bad/\x1b]0;owned\x07\x7f\u009b2J.py,{weak},1",
+                 "bad/\\x1b]0;owned\\x07\\x7f\\xc2\\x9b2J.py"),
+                ("bad/x.py,\x1b[31msha256=A,1", "\\x1b[31msha256")):
+            with self.subTest(row=row):
+                members = harness.wheel_members("bad", "1.0", GOOD, record=lambda rows: [row, *rows])
+                self.assertIn(shown, self.refuse(self.write(members)))
+
+    def test_entry_points_with_control_bytes(self):
+        for line, shown in (("no equals \x1b[2J here", "no equals \\x1b[2J here"),
+                            ("x\x1b[2J = bad:", "x\\x1b[2J")):
+            with self.subTest(line=line):
+                members = harness.wheel_members("bad", "1.0", GOOD,
+                                                entry_points=f"[console_scripts]\n{line}\n")
+                self.assertIn(shown, self.refuse(self.write(members)))
 
     def test_metadata_files_missing(self):
         for lacking in ("METADATA", "WHEEL", "RECORD"):

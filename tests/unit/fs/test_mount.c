@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "fixture.h"
+#include "fs/daemon_internal.h"
 #include "fs/mount.h"
 
 static const struct fixture_file one_files[] = {
@@ -516,6 +517,43 @@ static void a_busy_hub_is_detached_at_the_end(void **state)
     close(fd);
 }
 
+static int perform(struct daemon *d, const char *verb, json_t *request)
+{
+    json_t *answer = json_object();
+    int r = daemon_perform(d, verb, request, answer, NULL);
+    json_decref(answer);
+    json_decref(request);
+    return r;
+}
+
+/* In this process, as the daemon would. */
+static void a_busy_mount_that_was_detached_keeps_what_it_uses(void **state)
+{
+    struct world *w = *state;
+    struct daemon d = {.home = &w->f.home};
+    d.context = (struct session_context){.images = images_new(w->f.home.store, 1 << 20),
+                                         .workers = pool_new(1),
+                                         .counters = &d.counters,
+                                         .ended = -1};
+    _cleanup_free_ char *dir = path_join(w->f.top, "busy"), *file = path_join(dir, SITE "/two.py");
+    assert_int_equal(perform(&d, "mount", json_pack("{s:s, s:s}", "env", "first", "dir", dir)), 0);
+    struct session *session = d.mounts[0].session;
+    _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(perform(&d, "umount", json_pack("{s:s, s:b}", "dir", dir, "lazy", 1)), 0);
+    assert_false(mounted_at(dir));
+    assert_int_equal(d.n_mounts, 0);
+    assert_true(d.kept);
+    char text[8];
+    assert_int_equal(pread(fd, text, sizeof(text), 0), sizeof(text));
+
+    (void)close(steal_fd(&fd));
+    assert_true(session_free(session));
+    free(d.mounts);
+    images_free(d.context.images);
+    pool_free(d.context.workers);
+}
+
 static void bad_requests_get_an_error(void **state)
 {
     struct world *w = *state;
@@ -564,6 +602,7 @@ int main(int argc, char **argv)
         MOUNTED(a_stub_starts_what_it_stands_for),
         MOUNTED(a_folder_of_the_users_is_no_hub),
         MOUNTED(a_busy_hub_is_detached_at_the_end),
+        MOUNTED(a_busy_mount_that_was_detached_keeps_what_it_uses),
         MOUNTED(bad_requests_get_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

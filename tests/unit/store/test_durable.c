@@ -44,10 +44,40 @@ static void test_commits_are_synced_whatever_sqlites_default(void **state)
     drop_folder(folder);
 }
 
+/* ---- the store's folder ---- */
+
+static const char *watched; /* a folder */
+static int synced;          /* how often it was */
+
+/* In the place of libc's. */
+int fsync(int fd)
+{
+    struct stat a, b;
+    if (watched && fstat(fd, &a) == 0 && stat(watched, &b) == 0 && a.st_dev == b.st_dev &&
+        a.st_ino == b.st_ino)
+        synced++;
+    return (int)syscall(SYS_fsync, fd);
+}
+
+static void test_a_new_stores_name_is_synced_once(void **state)
+{
+    (void)state;
+    char *folder = temp_folder();
+    _cleanup_free_ char *root = path_join(folder, "store");
+    watched = folder;
+    for (int i = 0; i < 2; i++) {
+        store_close(open_store(root));
+        assert_int_equal(synced, 1);
+    }
+    watched = NULL;
+    drop_folder(folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_commits_are_synced_whatever_sqlites_default),
+        cmocka_unit_test(test_a_new_stores_name_is_synced_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

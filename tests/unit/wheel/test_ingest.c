@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "base/wire.h"
 #include "wheel/plan.h"
 #include "wheel/unpack.h"
 #include "wheel/wheel.h"
@@ -635,6 +636,39 @@ static void bad_files_leave_no_trace(void **state)
     expect_refused("no file", gone, -ENOENT, "No such file");
 }
 
+/* A zip64 archive whose locator says that the end record is at `offset`. */
+static char *write_zip64(uint64_t offset)
+{
+    enum { END_SIZE = 22, LOCATOR_SIZE = 20 };
+    struct made_wheel w;
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    make_bad(&w);
+    made_finish(&w, &sb);
+    uint8_t locator[LOCATOR_SIZE] = {0}, end[END_SIZE];
+    memcpy(end, sb.buf + sb.len - END_SIZE, END_SIZE);
+    memset(end + 8, 0xff, 12); /* members, size and offset are in the zip64 record */
+    wire_store32(locator, 0x07064b50);
+    wire_store64(locator + 8, offset);
+    wire_store32(locator + 16, 1);
+    strbuf_truncate(&sb, sb.len - END_SIZE);
+    strbuf_add(&sb, locator, LOCATOR_SIZE);
+    strbuf_add(&sb, end, END_SIZE);
+    char *path = path_join(folder, "bad-1.0-py3-none-any.whl");
+    assert_int_equal(io_write_file_atomic(path, sb.buf, sb.len, 0644, 0), 0);
+    return path;
+}
+
+static void zip64_offsets_are_checked(void **state)
+{
+    (void)state;
+    static const uint64_t offsets[] = {1u << 20, INT64_MAX - 55, INT64_MAX, (uint64_t)INT64_MAX + 1,
+                                       UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+        _cleanup_free_ char *path = write_zip64(offsets[i]);
+        expect_refused("zip64 offset", path, -EBADMSG, "not a zip archive");
+    }
+}
+
 static void the_digest_of_the_lock_is_checked(void **state)
 {
     (void)state;
@@ -751,6 +785,7 @@ int main(void)
         cmocka_unit_test(the_same_wheel_twice_is_one_image),
         cmocka_unit_test(bad_wheels_leave_no_trace),
         cmocka_unit_test(bad_files_leave_no_trace),
+        cmocka_unit_test(zip64_offsets_are_checked),
         cmocka_unit_test(the_digest_of_the_lock_is_checked),
         cmocka_unit_test(one_bad_wheel_refuses_all),
         cmocka_unit_test(a_wheel_changed_under_us_is_refused),

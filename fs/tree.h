@@ -43,10 +43,12 @@ struct view_node tree_parent(const struct tree *tree, struct view_node node);
  * false then. */
 bool tree_each_group(const struct tree *tree, bool (*fn)(void *arg, uint64_t group), void *arg);
 
-/* What the kernel must be told to forget when `after` replaces `before`. Names whose nodeid or
- * attributes changed; folders (name NULL) whose list or times changed. The root and other folders
+/* What the kernel must be told to forget when `after` replaces `before`. Names in folders merged in
+ * both whose nodeid or attributes changed, and (name NULL) nodes that stay while their attributes
+ * or list changed: those folders, and of packages that stay the files that have the time of
+ * entering and the folders of what depends on being asked for by name. The root and other folders
  * merged in both are never named as entries, so a live working folder keeps its path. */
-typedef void (*tree_change_fn)(void *arg, uint64_t folder, const char *name, size_t len);
+typedef void (*tree_change_fn)(void *arg, uint64_t nodeid, const char *name, size_t len);
 void tree_diff(const struct tree *before, const struct tree *after, tree_change_fn fn, void *arg);
 
 #endif

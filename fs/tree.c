@@ -294,6 +294,27 @@ void tree_stat(const struct tree *t, struct view_node node, struct stat *ret)
     };
 }
 
+static bool layer_damaged(const struct tree *t, size_t layer)
+{
+    return images_damaged(t->images, t->layers[layer].image);
+}
+
+bool tree_node_damaged(const struct tree *t, struct view_node node)
+{
+    uint32_t layer;
+    return view_layer_behind(t->view, node, &layer) && layer_damaged(t, layer);
+}
+
+bool tree_list_damaged(const struct tree *t, struct view_node folder)
+{
+    if (folder.kind != VIEW_MERGED)
+        return tree_node_damaged(t, folder);
+    for (size_t i = 0; i < t->n_layers; i++)
+        if (layer_damaged(t, i))
+            return true;
+    return false;
+}
+
 /* Puts the path of a node of an image before what sb holds. */
 static char *image_node_path(const struct image *image, uint32_t node)
 {
@@ -366,7 +387,9 @@ static bool compare_entry(void *arg, const char *name, size_t len, struct view_n
     struct view_node other;
     (void)cookie;
     bool found = view_lookup(d->there->view, d->folder_there, name, len, &other);
-    if (found && (d->only_missing || same_node(d->here, node, d->there, other)))
+    if (found && d->only_missing && !tree_node_damaged(d->there, other))
+        return true;
+    if (found && !d->only_missing && same_node(d->here, node, d->there, other))
         return true;
     d->changed = true;
     d->fn(d->arg, d->folder, name, len);

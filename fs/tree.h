@@ -37,6 +37,10 @@ uint64_t tree_nodeid(const struct tree *tree, struct view_node node);
 bool tree_resolve(const struct tree *tree, uint64_t nodeid, struct view_node *ret);
 /* Everything stat shows except uid and gid. */
 void tree_stat(const struct tree *tree, struct view_node node, struct stat *ret);
+/* Do a node's attributes and bytes come from an image whose file lost bytes? */
+bool tree_node_damaged(const struct tree *tree, struct view_node node);
+/* Does a folder's list? Of a merged folder any image of the tree counts. */
+bool tree_list_damaged(const struct tree *tree, struct view_node folder);
 /* The folder that holds a node; the root's is the root. */
 struct view_node tree_parent(const struct tree *tree, struct view_node node);
 /* Calls fn for each group of nodeids (nodeid_group()) of the tree until it returns false; returns

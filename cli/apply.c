@@ -135,15 +135,6 @@ int apply_open(struct apply *a, struct session *s, const char *given, const char
     return 0;
 }
 
-static void warn(const char *line, void *arg)
-{
-    (void)arg;
-    static const char label[] = "warning: ";
-    if (strncmp(line, label, sizeof(label) - 1) == 0)
-        line += sizeof(label) - 1;
-    print_warning("%s", line);
-}
-
 static void merge_package(struct manifest *m, const struct lock_package *from)
 {
     struct manifest_package *to = manifest_add(m, from->name);
@@ -193,8 +184,10 @@ int apply_fulfil(struct apply *a, struct lock_request *request, bool exact, stru
 {
     struct lock_result result = {0};
     struct progress *progress = progress_new("installing", print_quiet());
-    struct wheel_options wheel = {
-        .compile = compile_options(a), .jobs = a->jobs, .progress = progress, .warn = warn};
+    struct wheel_options wheel = {.compile = compile_options(a),
+                                  .jobs = a->jobs,
+                                  .progress = progress,
+                                  .warn = print_wheel_warning};
     request->jobs = a->jobs;
     request->offline = a->offline;
     request->refresh = a->refresh;

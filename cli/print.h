@@ -1,7 +1,8 @@
 /* What people and programs see: the only file that writes to standard output and error.
  *
  * Standard output carries results only (a path, a table, JSON); notes, warnings and errors go to
- * standard error. Colour only on a terminal, never with NO_COLOR.
+ * standard error, each on one line: control characters in it are written as \x1b. Colour only on a
+ * terminal, never with NO_COLOR.
  */
 #ifndef VENVFS_CLI_PRINT_H
 #define VENVFS_CLI_PRINT_H
@@ -26,6 +27,8 @@ int print_error(const struct verror *err);
 int print_usage_error(const char *command, const char *fmt, ...)
     __attribute__((format(printf, 2, 3)));
 void print_warning(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+/* For wheel_options.warn: a line that begins with "warning: ". */
+void print_wheel_warning(const char *line, void *arg);
 void print_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Something worth knowing; silent with --quiet. */
 void print_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -29,14 +29,18 @@ void no_fuse_hint(struct verror *err, const char *env_name)
                 remedy, env_name);
 }
 
-static int look(const char *name, const char *address, struct verror *err)
+static int look(const struct home *home, const char *name, const char *address, struct verror *err)
 {
     _cleanup_free_ char *cfg = path_join(address, "pyvenv.cfg");
     struct stat st;
     if (stat(cfg, &st) == 0)
         return 0;
-    verror_errno(err, errno, "environment %s is mounted, but %s cannot be seen from here", name,
+    int errnum = errno;
+    verror_errno(err, errnum, "environment %s is mounted, but %s cannot be seen from here", name,
                  cfg);
+    if (errnum == EIO)
+        return verror_hint(err, "%s/daemon.log says why; venvfs store verify names what is damaged",
+                           home->root);
     return verror_hint(err, "the daemon may run in another mount namespace (a container, sudo): "
                             "venvfs umount --all there, then try again");
 }
@@ -59,8 +63,8 @@ int show_env(const struct home *home, const char *name, const char *address, str
     }
     json_decref(answer);
     _cleanup_free_ char *in_hub = hub_path(home, name);
-    r = look(name, in_hub, err);
-    return r < 0 ? r : look(name, address, err);
+    r = look(home, name, in_hub, err);
+    return r < 0 ? r : look(home, name, address, err);
 }
 
 int hide_env(const struct home *home, const char *name, struct verror *err)

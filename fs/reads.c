@@ -86,7 +86,9 @@ static int fetch(struct range *g, char *buf, bool nowait, struct verror *err)
 /* Replies and frees. */
 static void finish(struct range *g, int result, const char *buf, const struct verror *err)
 {
-    if (result < 0) {
+    if (tree_node_damaged(g->tree, g->node)) {
+        fuse_reply_err(g->req, EIO); /* the log has a line already */
+    } else if (result < 0) {
         const struct image *image = g->has_blob ? view_image(tree_view(g->tree), g->layer) : NULL;
         log_line("%s: reading a file of %s failed: %s", g->session->mountpoint,
                  image ? image_dist_name(image) : "an environment", verror_message(err));

@@ -292,8 +292,9 @@ static int do_umount(struct daemon *d, const json_t *request, json_t *answer, st
     r = session_unmount(m->session, json_is_true(json_object_get(request, "lazy")), err);
     if (r == -EBUSY)
         verror_hint(err, "a process has its working folder or an open file in it");
-    if (r == 0)
-        forget_mount(d, (size_t)(m - d->mounts));
+    /* A detached mount's loop still uses all of the context. */
+    if (r == 0 && !forget_mount(d, (size_t)(m - d->mounts)))
+        d->kept = true;
     return r;
 }
 

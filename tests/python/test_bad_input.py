@@ -21,6 +21,12 @@ def info(path, mode=0o100644):
     return entry
 
 
+def python_folder():
+    """The "python3.11" of lib/python3.11 of the interpreter that tests use."""
+    return harness.run([harness.default_python(), "-c",
+                        "import sys; print('python%d.%d' % sys.version_info[:2])"]).stdout.strip()
+
+
 class BadWheels(unittest.TestCase):
     @classmethod
     def setUpClass(cls):
@@ -43,6 +49,7 @@ class BadWheels(unittest.TestCase):
         self.assertEqual(len([line for line in said if not line.startswith(("hint", "  "))]), 1, said)
         self.assertIn(pathlib.Path(wheel).name, said[0])
         self.assertNotIn("Traceback", done.stderr)
+        self.assertNotRegex(done.stderr, "[\x00-\x09\x0b-\x1f\x7f]", "control bytes")
         if words:
             self.assertTrue(any(word.lower() in done.stderr.lower() for word in words), said)
         self.unchanged()
@@ -179,6 +186,26 @@ class BadWheels(unittest.TestCase):
             f"bad/ghost.py,{harness.record_hash(b'')},0", *rows])
         self.assertIn("bad/ghost.py", self.refuse(self.write(members)))
 
+    def test_record_with_control_bytes(self):
+        """What a wheel says may neither look like a line of ours nor command the terminal."""
+        weak = "md5=AAAAAAAAAAAAAAAAAAAAAA"
+        for row, shown in (
+                (f'"bad/\nvenvfs: all is well",{weak},1', "bad/\\x0avenvfs: all is well"),
+                (f"bad/\x1b]0;owned\x07\x7f\u009b2J.py,{weak},1",
+                 "bad/\\x1b]0;owned\\x07\\x7f\\xc2\\x9b2J.py"),
+                ("bad/x.py,\x1b[31msha256=A,1", "\\x1b[31msha256")):
+            with self.subTest(row=row):
+                members = harness.wheel_members("bad", "1.0", GOOD, record=lambda rows: [row, *rows])
+                self.assertIn(shown, self.refuse(self.write(members)))
+
+    def test_entry_points_with_control_bytes(self):
+        for line, shown in (("no equals \x1b[2J here", "no equals \\x1b[2J here"),
+                            ("x\x1b[2J = bad:", "x\\x1b[2J")):
+            with self.subTest(line=line):
+                members = harness.wheel_members("bad", "1.0", GOOD,
+                                                entry_points=f"[console_scripts]\n{line}\n")
+                self.assertIn(shown, self.refuse(self.write(members)))
+
     def test_metadata_files_missing(self):
         for lacking in ("METADATA", "WHEEL", "RECORD"):
             with self.subTest(lacking=lacking):
@@ -222,6 +249,22 @@ class BadWheels(unittest.TestCase):
                      "data/bin/activate.fish", "data/bin/Activate.ps1", "data/lib"):
             with self.subTest(path=path):
                 self.refuse(self.with_member(f"bad-1.0.data/{path}", b"#!/bin/sh\n"))
+
+    def test_files_where_the_environment_has_folders(self):
+        folder = python_folder()
+        for path in (f"include/{folder}", f"lib/{folder}", f"lib/{folder}/site-packages", "include"):
+            with self.subTest(path=path):
+                self.assertIn(f"{path}/", self.refuse(
+                    self.with_member(f"bad-1.0.data/data/{path}", b"x"), "environment's own"))
+
+    def test_members_that_replace_venvfs_own_view_files(self):
+        site = f"lib/{python_folder()}/site-packages"
+        for path in ("_venvfs.pth", "_venvfs_later.pth", "_venvfs/__init__.py",
+                     "bad-1.0.data/purelib/_venvfs.pth", "bad-1.0.data/platlib/_venvfs.py",
+                     f"bad-1.0.data/data/{site}/_venvfs.pth"):
+            with self.subTest(path=path):
+                self.assertIn(path, self.refuse(self.with_member(path, b"import os\n"),
+                                                "venvfs's own"))
 
     def test_unknown_data_key(self):
         self.refuse(self.with_member("bad-1.0.data/nonsense/file", b""), "nonsense")

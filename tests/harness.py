@@ -408,9 +408,21 @@ def lock_text(*wheels):
 
 # ---- the main program of a test file ----
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as meson sends at a timeout. Of all exceptions unittest lets only this kind end the
+    run: it counts a SystemExit as one test's error and goes on with the next."""
+
+
+def on_sigterm(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # cleaning up is not interrupted
+    raise Terminated
+
+
 def main(needs_fuse=True, names=None):
     """Runs the tests of the calling module (or of the modules named) and exits: 0, 1, or 77 when
-    every test was skipped. The last line has the counts, for scripts/summary."""
+    every test was skipped. The last line has the counts, for scripts/summary. SIGTERM ends it with
+    143, and no sandbox is left."""
+    signal.signal(signal.SIGTERM, on_sigterm)
     # Line by line: a test that hangs shows where.
     sys.stdout = io.TextIOWrapper(sys.stdout.buffer, errors="replace", line_buffering=True)
     if not PROGRAM.exists():
@@ -423,7 +435,11 @@ def main(needs_fuse=True, names=None):
     loader.testNamePatterns = [f"*{word}*" for word in patterns] or None
     suite = unittest.TestSuite(loader.loadTestsFromName(name) for name in names or ["__main__"])
     start = time.monotonic()
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    try:
+        result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    except Terminated:
+        print("ended by SIGTERM")
+        sys.exit(128 + signal.SIGTERM)
     failed = len({str(test) for test, _ in result.failures + result.errors})
     skipped = len(result.skipped)
     passed = max(result.testsRun - failed - skipped, 0)

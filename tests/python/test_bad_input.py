@@ -3,6 +3,7 @@
 byte for byte as it was."""
 import os
 import pathlib
+import re
 import struct
 import sys
 import unittest
@@ -235,12 +236,24 @@ class BadWheels(unittest.TestCase):
     def test_unknown_data_key(self):
         self.refuse(self.with_member("bad-1.0.data/nonsense/file", b""), "nonsense")
 
-    def test_data_of_another_distribution(self):
-        done = self.box.venvfs("store", "add", "-p", harness.default_python(),
-                               self.with_member("other-1.0.data/scripts/x", b""), status=None)
-        self.assertIn(done.returncode, (0, 1))  # pip installs it as an ordinary folder
-        if done.returncode:
-            self.unchanged()
+    def test_data_of_another_distribution_is_placed_as_pip_does(self):
+        """The standard speaks of the wheel's own NAME-VERSION.data; pip (18.1, 23.2, 24.2 tried)
+        spreads any top folder that ends in .data, and what pip makes of a wheel is what people have."""
+        for i, (member, place) in enumerate((("scripts/other", "bin/other"),
+                                             ("purelib/other.py", "{site}/other.py"),
+                                             ("data/share/other", "share/other"))):
+            with self.subTest(member=member):
+                wheel = self.with_member(f"other-1.0.data/{member}", b"#!python\n")
+                lock = self.box.root / "lock.txt"
+                lock.write_text(harness.lock_text(wheel))
+                root = self.box.create(f"data{i}", "-r", lock, "--without-pip")
+                site = next(root.glob("lib/python3*/site-packages"))
+                place = place.format(site=site.relative_to(root))
+                found = [path for path in harness.tree_digest(root)
+                         if "other" in path and not path.endswith(".pyc")]
+                self.assertEqual(found, [place])
+                record = (site / "bad-1.0.dist-info" / "RECORD").read_text()
+                self.assertRegex(record, f"(?m)^{re.escape(os.path.relpath(root / place, site))},")
 
     def test_one_bad_wheel_of_three_leaves_the_store_as_it_was(self):
         good = [harness.make_wheel(self.wheels, f"good{i}", "1.0", {f"good{i}.py": f"x = {i}\n"})

@@ -75,16 +75,23 @@ def default_python():
                ).stdout.strip()
 
 
+MINORS = range(6, 15)  # of Python 3, that venvfs supports
+
+
+def pyenv_folders():
+    """The folders of pyenv's versions, newest first; [] where there is no pyenv."""
+    versions = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv", "versions")
+    return sorted(versions.iterdir(), reverse=True) if versions.is_dir() else []
+
+
 @functools.lru_cache(None)
 def interpreters():
     """{"3.8": path, ...}: one CPython of each minor version that is on this machine and runs."""
     found = {}
     places = [pathlib.Path(default_python()).parent]
-    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv") / "versions"
-    with contextlib.suppress(OSError):
-        places += [folder / "bin" for folder in sorted(pyenv.iterdir(), reverse=True)]
+    places += [folder / "bin" for folder in pyenv_folders()]
     places += [pathlib.Path("/usr/bin"), pathlib.Path("/usr/local/bin")]
-    for minor in range(6, 15):
+    for minor in MINORS:
         for place in places:
             python = place / f"python3.{minor}"
             if f"3.{minor}" in found or not os.access(python, os.X_OK):
@@ -262,8 +269,12 @@ def disk_bytes(*roots):
 @functools.lru_cache(None)
 def corpus():
     given = os.environ.get("VENVFS_CORPUS")
-    places = [pathlib.Path(given)] if given else [SOURCE.parent / "shared" / "corpus"]
-    return next((place for place in places if (place / "web.txt").exists()), TESTS / "data")
+    place = pathlib.Path(given) if given else SOURCE.parent / "shared" / "corpus"
+    if (place / "web.txt").exists():
+        return place
+    if given:
+        raise Failed(f"VENVFS_CORPUS: {given} has no web.txt")
+    return TESTS / "data"
 
 
 SETS = ("data", "web", "tools")

@@ -205,6 +205,26 @@ class Places(Case):
         self.assertEqual(self.version(env), "1.0")
         self.assertEqual(self.mount(folder)[0], folder / ".venv")
 
+    def test_a_copied_folder_follows_its_own_python_version(self):
+        others = [path for version, path in harness.interpreters().items()
+                  if version in ("3.8", "3.9", "3.10", "3.12") and path != harness.default_python()]
+        if not others:
+            self.skipTest("no second interpreter")
+        program = "import platform; print(platform.python_version())"
+        other = harness.run([others[0], "-c", program]).stdout.strip()
+        folder = self.folder()
+        self.mount(folder)
+        asked, written = (folder.with_name(f"{folder.name}-{i}") for i in "ab")
+        for copy in (asked, written):
+            shutil.copytree(folder, copy, symlinks=True)
+        (written / ".python-version").write_text(other + "\n")
+        BOX.venvfs("mount", asked, "-p", others[0])
+        BOX.venvfs("mount", written)
+        for copy in (asked, written):
+            out = harness.run([copy / ".venv" / "bin" / "python", "-c",
+                               f"import thing, pip; {program}"], env=BOX.env).stdout
+            self.assertEqual(out.strip(), other)
+
     def test_a_foreign_venv_stays_and_no_link_goes_around_it(self):
         folder = self.folder()
         (folder / ".venv").mkdir()

@@ -12,6 +12,7 @@
 #include "cli/link.h"
 #include "cli/print.h"
 #include "env/project.h"
+#include "env/project_git.h"
 
 /* pyenv's and uv's rule: the file counts for its folder and all below. */
 static bool has_python_version(const char *dir)
@@ -162,6 +163,14 @@ static void keep_editable(struct apply *a, const struct project *project)
     }
 }
 
+/* A convenience: a checkout that cannot be written gets its environment all the same. */
+static void hide_from_git(const char *link)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    if (project_git_exclude(link, &err) < 0)
+        print_warning("git will show .venv: %s", verror_message(&err));
+}
+
 static int mount_bound(struct session *s, const struct mount_options *o,
                        const struct project *project, const struct binding *b, const char *address,
                        struct verror *err)
@@ -185,6 +194,8 @@ static int mount_bound(struct session *s, const struct mount_options *o,
         r = apply_commit(&a, a.before ? "mount" : b->clone_of ? "clone" : "create", err);
     if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))
         r = project_link(project, &s->home, b->name, err);
+    if (r == 0 && !o->no_link)
+        hide_from_git(project->link);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
     if (r < 0 && !had_link)

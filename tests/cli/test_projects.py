@@ -243,6 +243,18 @@ class Places(Case):
         out = harness.run(["git", "-C", folder, "status", "--porcelain"], env=BOX.env).stdout
         self.assertNotIn(".venv", out)
 
+    def test_a_git_checkout_that_cannot_be_written_to_is_a_warning(self):
+        if not shutil.which("git"):
+            self.skipTest("no git")
+        folder = self.folder()
+        harness.run(["git", "init", "-q", folder], env=BOX.env)
+        exclude = folder / ".git" / "info" / "exclude"
+        exclude.unlink(missing_ok=True)
+        exclude.mkdir(parents=True)  # unwritable for root as well
+        env, said = self.mount(folder)
+        self.assertRegex(said, "warning: .*info/exclude")
+        self.assertEqual(self.version(env), "1.0")
+
     def test_create_and_mount_of_dot_venv_mean_one_environment(self):
         folder = self.folder()
         BOX.create(folder / ".venv")

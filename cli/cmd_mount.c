@@ -104,28 +104,41 @@ static int mount_env(struct session *s, const char *name, char **address, struct
     return r;
 }
 
-/* One generation, read-only, at a folder of its own. */
+/* The folder is made here, with the caller's umask. */
+static int ask_for_mount(struct control *control, const char *name, const char *dir,
+                         struct verror *err)
+{
+    bool made = !path_exists(dir);
+    int r = path_mkdirs(dir, 0755);
+    if (r < 0)
+        return verror_errno(err, r, "making %s", dir);
+    json_t *answer = NULL;
+    r = control_call(control, json_pack("{s:s, s:s, s:s}", "do", "mount", "env", name, "dir", dir),
+                     &answer, err);
+    json_decref(answer);
+    if (r < 0 && made)
+        (void)rmdir(dir);
+    return r;
+}
+
+/* One generation, read-only, at a folder of its own. The daemon comes first: before the hub is
+ * mounted, a path in it would be made beneath it. */
 static int mount_at(struct session *s, const char *name, const char *word, char **address,
                     struct verror *err)
 {
     _cleanup_free_ char *dir = path_absolute(word);
     if (!dir)
         return verror_errno(err, errno, "%s", word);
-    bool made = !path_exists(dir);
-    int r = path_mkdirs(dir, 0755);
-    if (r < 0)
-        return verror_errno(err, r, "making %s", dir);
+    _cleanup_free_ char *in_hub = env_name_of_path(&s->home, dir);
+    if (in_hub)
+        return verror_set(err, EBUSY, "%s is in the hub, which is no place for another mount", dir);
     struct control *control = NULL;
-    json_t *answer = NULL;
-    r = control_start(&s->home, &control, err);
+    int r = control_start(&s->home, &control, err);
+    if (no_fuse(r))
+        verror_hint(err, "venvfs materialize -n %s %s writes plain files", name, dir);
     if (r == 0)
-        r = control_call(control,
-                         json_pack("{s:s, s:s, s:s}", "do", "mount", "env", name, "dir", dir),
-                         &answer, err);
+        r = ask_for_mount(control, name, dir, err);
     control_close(control);
-    json_decref(answer);
-    if (r < 0 && made)
-        (void)rmdir(dir);
     if (r < 0)
         return r;
     free(*address);

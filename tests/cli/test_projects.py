@@ -308,6 +308,19 @@ class Explicit(Case):
         self.assertFalse((place / "pyvenv.cfg").exists())
 
 
+    def test_a_folder_in_the_hub_is_refused_and_not_made(self):
+        path = BOX.create("inner")
+        for place in (BOX.hub / "inner" / "deep", BOX.hub / "no-env" / "deep"):
+            BOX.venvfs("umount", "--all")
+            done = BOX.venvfs("mount", "-n", "inner", place, status=1)
+            self.assertIn("in the hub", done.stderr)
+            self.assertFalse(os.path.lexists(place))
+        BOX.venvfs("umount", "--all")
+        self.assertFalse((BOX.hub / "no-env").exists())
+        self.assertFalse((BOX.venvfs_home / "edits").exists())  # nothing had to be moved away
+        self.assertEqual(sorted(os.listdir(path)), ["bin"])  # stubs alone
+
+
 class Run(Case):
     def test_run_is_as_activated(self):
         folder = self.folder()

@@ -18,7 +18,7 @@ void apply_release(struct apply *a)
 {
     interrupt_removes_nothing();
     if (a->created && a->env && a->env->manifest) {
-        (void)hide_env(&a->session->home, a->env->name, NULL);
+        (void)hide_env(&a->session->home, a->env->name, true, NULL);
         (void)env_remove(a->env, NULL);
     }
     manifest_free(a->before);

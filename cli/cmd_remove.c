@@ -29,7 +29,7 @@ static int remove_one(struct session *s, const char *word, struct verror *err)
     _cleanup_free_ char *address = xstrdup(env->manifest->address);
     _cleanup_free_ char *name = xstrdup(env->name);
     bool plain = fallback_owns(&s->home, name, address);
-    r = hide_env(&s->home, name, err);
+    r = hide_env(&s->home, name, true, err);
     if (r == 0)
         r = env_remove(env, err);
     env_free(env);

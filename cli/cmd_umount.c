@@ -68,7 +68,7 @@ static int umount_one(struct session *s, const char *word, struct verror *err)
                    word);
         return verror_hint(err, "venvfs status lists the mounts");
     }
-    r = hide_env(&s->home, env->name, err);
+    r = hide_env(&s->home, env->name, false, err);
     env_free(env);
     return r;
 }

@@ -63,7 +63,7 @@ int show_env(const struct home *home, const char *name, const char *address, str
     return r < 0 ? r : look(name, address, err);
 }
 
-int hide_env(const struct home *home, const char *name, struct verror *err)
+int hide_env(const struct home *home, const char *name, bool removed, struct verror *err)
 {
     struct control *control;
     int r = control_connect(home, &control, err);
@@ -72,7 +72,10 @@ int hide_env(const struct home *home, const char *name, struct verror *err)
     if (r < 0)
         return r;
     json_t *answer = NULL;
-    r = control_call(control, json_pack("{s:s, s:s}", "do", "detach", "env", name), &answer, err);
+    r = control_call(
+        control,
+        json_pack("{s:s, s:s, s:b}", "do", "detach", "env", name, "removed", (int)removed), &answer,
+        err);
     control_close(control);
     json_decref(answer);
     return r == -ENOENT ? 0 : r; /* not in view: as wished */

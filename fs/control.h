@@ -6,7 +6,8 @@
  * TEXT}. The first exchange is
  * {"do": "hello", "protocol": 1, "version": "0.1.0"}.
  *
- * Verbs: hello, attach (env: show its current generation), detach (env), mount (env, dir: explicit,
+ * Verbs: hello, attach (env: show its current generation), detach (env; "removed": true
+ * when it is about to be removed: its stubs go too), mount (env, dir: explicit,
  * read-only), umount (dir, or all), status, stop.
  *
  * The daemon is found through HOME/daemon.lock, which it holds exclusively while it lives, and

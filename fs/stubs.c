@@ -147,7 +147,7 @@ static int clean_hub(struct mover *m, const char *rel, struct verror *err)
 {
     if (strcmp(rel, STUB_FOLDER) == 0)
         return 0;
-    if (!is_folder(m->stubs, rel))
+    if (!is_folder(m->stubs, rel) || !env_name_ok(rel))
         return move_away(m, rel, err);
     _cleanup_free_ char *bin = path_join(rel, "bin");
     if (!is_folder(m->stubs, bin)) /* never a stub's */
@@ -256,6 +256,16 @@ int stubs_remove(struct stubs *s, const char *name, struct verror *err)
 
 /* ---- the folder ---- */
 
+/* Stubs of an environment that was removed while no daemon ran would start one in vain. All that is
+ * no stub was moved away before. */
+static int drop_removed(struct mover *m, const char *rel, struct verror *err)
+{
+    _cleanup_free_ char *current = xasprintf("%s/%s/current", m->stubs->home->envs, rel);
+    if (strcmp(rel, STUB_FOLDER) == 0 || path_exists(current))
+        return 0;
+    return stubs_remove(m->stubs, rel, err);
+}
+
 static int add_missing(struct stubs *s, struct verror *err)
 {
     char **names;
@@ -296,6 +306,8 @@ static int fill_folder(struct stubs *s, struct strbuf *moved, struct verror *err
         r = write_shared(s, err);
     if (r == 0)
         r = each_name(&m, ".", clean_hub, err);
+    if (r == 0)
+        r = each_name(&m, ".", drop_removed, err);
     if (r == 0)
         r = add_missing(s, err);
     free(m.to);

@@ -14,8 +14,8 @@
 
 struct stubs;
 
-/* Makes the hub's folder when missing and the stubs of all environments in it. Nothing may be
- * mounted there yet. Files that are no stubs are moved to HOME/edits/ and told in `moved`, a line
+/* Makes the hub's folder when missing and the stubs of all environments in it; those of environments
+ * that were removed meanwhile go. Nothing may be mounted there yet. Files that are no stubs are moved to HOME/edits/ and told in `moved`, a line
  * each. -ENOTEMPTY: a folder with files that was never a hub, which is left alone. */
 int stubs_prepare(const struct home *home, struct stubs **ret, struct strbuf *moved,
                   struct verror *err);

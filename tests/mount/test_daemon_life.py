@@ -214,6 +214,24 @@ class LifeAndDeath(Case):
         done = harness.run(["sh", "-c", script], env={**BOX.env, "PATH": path}, timeout=60)
         self.assertEqual(done.stdout.strip(), "1.0")
 
+    def test_stubs_of_a_removed_environment_go(self):
+        """Removed in view, after umount, and while no daemon runs; one that stays keeps its own."""
+        for name in ("kept", "seen", "hidden", "later"):
+            BOX.create(name, "--without-pip")
+        BOX.venvfs("remove", "seen")
+        BOX.venvfs("umount", "hidden")
+        BOX.venvfs("remove", "hidden")
+        BOX.venvfs("umount", "--all")
+        self.assertFalse((BOX.hub / "seen").exists() or (BOX.hub / "hidden").exists())
+        self.assertTrue((BOX.hub / "later" / "bin" / "python").exists())
+        BOX.venvfs("remove", "later")
+        (BOX.hub / ".foreign" / "bin").mkdir(parents=True)  # never a stub's
+        BOX.venvfs("mount", "-n", "kept")
+        BOX.venvfs("umount", "--all")
+        self.assertFalse((BOX.hub / "later").exists())
+        self.assertEqual(sorted(os.listdir(BOX.hub / "kept")), ["bin"])
+        self.assertTrue(list((BOX.venvfs_home / "edits").glob("beneath-*/.foreign/bin")))
+
     def test_eight_commands_start_one_daemon(self):
         folder, env = self.project()
         BOX.venvfs("umount", "--all")

@@ -9,13 +9,17 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "env/project.h"
+#include "fs/control.h"
 
 int session_open(struct session *s, struct verror *err)
 {
     int r = home_locate(&s->home, err);
     if (r < 0)
         return r;
-    return home_create(&s->home, err);
+    r = home_create(&s->home, err);
+    if (r == 0)
+        (void)heal_after_death(&s->home, NULL); /* who needs the mount will say what is wrong */
+    return r;
 }
 
 int session_store(struct session *s, struct verror *err)

@@ -16,7 +16,8 @@ struct session {
         .store = NULL                                                                              \
     }
 
-/* Locates the user's folders and makes those that are missing. */
+/* Locates the user's folders, makes those that are missing, and unmounts what a killed daemon left,
+ * so that every command heals it. */
 int session_open(struct session *s, struct verror *err);
 /* Opens the store, making it when missing. Idempotent. */
 int session_store(struct session *s, struct verror *err);

@@ -189,6 +189,24 @@ class LifeAndDeath(Case):
             self.assertEqual(self.version(env), "1.0")
         self.assertEqual(len(BOX.mounts()), len(set(BOX.mounts())))
 
+    def test_every_command_heals_what_a_killed_daemon_left(self):
+        folder, env = self.project()
+        place = BOX.root / "killed place"
+        name = os.path.basename(os.readlink(env))
+        for command in (["status"], ["list"], ["show", name]):
+            BOX.venvfs("mount", "-n", name)
+            BOX.venvfs("mount", "-n", name, place)
+            os.kill(BOX.daemon_pid(), signal.SIGKILL)
+            self.assertTrue(harness.wait_until(lambda: not BOX.processes(), 5))
+            with self.assertRaises(OSError):
+                os.statvfs(BOX.hub)
+            BOX.venvfs(*command)
+            self.assertEqual(BOX.mounts(), [])
+            self.assertIn("bin", os.listdir(BOX.hub / name))  # the stubs
+        self.assertFalse(BOX.json("status")["running"])
+        self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+
     def test_terminated_daemon_unmounts(self):
         folder, env = self.project()
         pid = BOX.daemon_pid()

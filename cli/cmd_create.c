@@ -76,6 +76,13 @@ static int place_find(struct session *s, const char *word, struct place *p, stru
     return 0;
 }
 
+static void hint_existing(const char *name, bool fallback, struct verror *err)
+{
+    _cleanup_free_ char *word = print_word(name);
+    verror_hint(err, "venvfs mount -n %s%s shows it; venvfs remove %s makes the name free", word,
+                fallback ? " --fallback" : "", word);
+}
+
 static int create(struct session *s, const struct create *o, const struct place *p,
                   struct verror *err)
 {
@@ -89,6 +96,8 @@ static int create(struct session *s, const struct create *o, const struct place 
     if (r < 0)
         return r;
     r = apply_create(&a, s, p->name, interp, p->address, o->prompt ? o->prompt : p->prompt, err);
+    if (r == -EEXIST)
+        hint_existing(p->name, o->fallback, err);
     if (r < 0)
         return r;
     a.next->system_site_packages = o->system_site_packages;
@@ -102,7 +111,7 @@ static int create(struct session *s, const struct create *o, const struct place 
         r = link_make(&s->home, p->address, p->name, err);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    if (r < 0 && a.created && p->link)
+    if (r < 0 && p->link)
         link_remove(&s->home, p->address, p->name);
     return r;
 }

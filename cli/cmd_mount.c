@@ -23,7 +23,8 @@ static const struct command_help help = {
         "pylock.toml, else uv.lock, else requirements.txt, else what pyproject.toml asks for.\n"
         "PROJECT is a folder, by default the project in or above the current one. A bare word\n"
         "may also name an environment. With DIR, the environment's current generation is\n"
-        "mounted there, read-only.",
+        "mounted there, read-only. With -n, the environment is shown as it is, and the link to\n"
+        "it made again where it is missing; of the options only --fallback has a meaning then.",
     .max = 2,
 };
 
@@ -92,14 +93,17 @@ static int decide(const struct session *s, const char *env, const char *word, st
     return OPTIONS_GO;
 }
 
-static int mount_env(struct session *s, const char *name, char **address, struct verror *err)
+static int mount_env(struct session *s, const char *name, bool fallback, char **address,
+                     struct verror *err)
 {
     struct env *env;
-    int r = env_open(&s->home, name, false, false, &env, err);
+    int r = env_open(&s->home, name, true, true, &env, err);
     if (r < 0)
         return r;
     *address = xstrdup(env->manifest->address);
-    r = show_env(&s->home, name, *address, err);
+    r = show_env(s, env, fallback ? SHOW_OR_FALLBACK : SHOW_AND_LINK, err);
+    if (no_fuse(r))
+        no_fuse_hint(err, name);
     env_free(env);
     return r;
 }
@@ -121,6 +125,12 @@ static int ask_for_mount(struct control *control, const char *name, const char *
     return r;
 }
 
+static void hint_materialize(const char *name, const char *dir, struct verror *err)
+{
+    _cleanup_free_ char *env = print_word(name), *to = print_word(dir);
+    verror_hint(err, "venvfs materialize -n %s %s writes plain files", env, to);
+}
+
 /* One generation, read-only, at a folder of its own. The daemon comes first: before the hub is
  * mounted, a path in it would be made beneath it. */
 static int mount_at(struct session *s, const char *name, const char *word, char **address,
@@ -135,7 +145,7 @@ static int mount_at(struct session *s, const char *name, const char *word, char 
     struct control *control = NULL;
     int r = control_start(&s->home, &control, err);
     if (no_fuse(r))
-        verror_hint(err, "venvfs materialize -n %s %s writes plain files", name, dir);
+        hint_materialize(name, dir, err);
     if (r == 0)
         r = ask_for_mount(control, name, dir, err);
     control_close(control);
@@ -154,7 +164,7 @@ static int mount_target(struct session *s, const struct mount_options *o, struct
     if (t->project)
         r = mount_project(s, o, t->project, &t->env, &address, err);
     else if (!dir)
-        r = mount_env(s, t->env, &address, err);
+        r = mount_env(s, t->env, o->fallback, &address, err);
     if (r == 0 && dir)
         r = mount_at(s, t->env, dir, &address, err);
     if (r == 0)
@@ -206,6 +216,9 @@ int cmd_mount(int argc, char **argv)
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r == OPTIONS_GO && env && operands.n > 1)
         r = print_usage_error("mount", "with -n there is no PROJECT, only a DIR");
+    if (r == OPTIONS_GO && o.fallback && operands.n > !env)
+        r = print_usage_error("mount", "--fallback is not for a DIR: venvfs materialize writes "
+                                       "plain files there");
     if (r == OPTIONS_GO)
         r = run(&o, env, &operands);
     lock_choice_release(&o.choice);

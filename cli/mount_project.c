@@ -198,7 +198,7 @@ static int mount_bound(struct session *s, const struct mount_options *o,
         hide_from_git(project->link);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    if (r < 0 && !had_link)
+    if (r < 0 && !had_link) /* no link that dangles */
         link_remove(&s->home, project->link, b->name);
     return r;
 }

@@ -41,6 +41,9 @@ const char *print_style(FILE *stream, enum style style);
 /* "1.5 MiB". Returns buf. */
 const char *print_bytes(uint64_t bytes, char buf[PRINT_BYTES_SIZE]);
 
+/* A word as a shell takes it, quoted where it must be, for commands in hints. malloc'ed. */
+char *print_word(const char *word);
+
 /* Rows of text in columns, padded to the widest cell. Cells are copied. */
 struct table;
 struct table *table_new(size_t columns);

@@ -31,8 +31,13 @@ class Case(unittest.TestCase):
         return BOX.project(name or self.id().rpartition(".")[2], ONE if lock == "" else lock)
 
     def mount(self, *arguments, **options):
-        """Mounts; returns (path printed, what was said)."""
+        """Mounts a project; returns (path printed, what was said)."""
         done = BOX.venvfs("mount", "-p", harness.default_python(), *arguments, **options)
+        return pathlib.Path(harness.one_line(done.stdout)), done.stderr
+
+    def mount_env(self, *arguments, **options):
+        """The same of an environment."""
+        done = BOX.venvfs("mount", *arguments, **options)
         return pathlib.Path(harness.one_line(done.stdout)), done.stderr
 
     def version(self, env):
@@ -60,7 +65,7 @@ class Which(Case):
 
     def test_a_bare_word_may_be_an_environment(self):
         path = BOX.create("word")
-        self.assertEqual(self.mount("word")[0], path)
+        self.assertEqual(self.mount_env("word")[0], path)
 
     def test_a_word_that_is_both_is_wrong_usage(self):
         folder = self.folder(name="both")
@@ -69,7 +74,7 @@ class Which(Case):
         self.assertIn("./both", done.stderr)
         self.assertIn("-n both", done.stderr)
         self.assertEqual(self.mount("./both", cwd=folder.parent)[0], folder / ".venv")
-        self.assertEqual(self.mount("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
+        self.assertEqual(self.mount_env("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
 
     def test_a_word_that_is_neither(self):
         self.assertIn("neither", BOX.venvfs("mount", "nothing-here", status=1).stderr)
@@ -195,6 +200,49 @@ class Places(Case):
         self.assertEqual(self.version(self.mount(again)[0]), "2.0")
         self.assertEqual(self.version(self.mount(moved)[0]), "1.0")
 
+    def test_a_moved_folder_is_told_of_before_anything_changes(self):
+        folder = self.folder()
+        self.mount(folder)
+        moved = folder.with_name(folder.name + " there")
+        folder.rename(moved)
+        name = self.name(moved)
+        commands = (["install", "-n", name, "thing==2.0"], ["uninstall", "-n", name, "thing"],
+                    ["sync", "-n", name], ["run", "-n", name, "true"], ["mount", "-n", name])
+        for command in commands:
+            said = BOX.venvfs(*command, status=1).stderr
+            self.assertIn("its folder moved\nhint: venvfs mount DIR", said)
+            said = BOX.venvfs(*command, cwd=moved, status=1).stderr
+            self.assertIn(f"its folder moved\nhint: venvfs mount '{moved}'", said)
+        self.assertEqual(BOX.json("show", name)["generation"], 1)
+        self.mount(moved)
+        BOX.venvfs("install", "-n", name, "thing==2.0")
+        self.assertEqual(self.version(moved / ".venv"), "2.0")
+
+    def test_a_link_that_is_gone_is_told_of_and_made_again(self):
+        folder = self.folder()
+        env, _ = self.mount(folder)
+        name = self.name(folder)
+        env.unlink()
+        said = BOX.venvfs("install", "-n", name, "thing==2.0", status=1).stderr
+        self.assertIn(f"{env}, the way to environment {name}, is missing", said)
+        self.assertIn(f"hint: venvfs mount {folder} makes it again", said)
+        self.assertEqual(self.mount_env("-n", name)[0], env)
+        self.assertEqual(self.version(env), "1.0")
+        env.unlink()
+        env.mkdir()
+        said = BOX.venvfs("run", "-n", name, "true", status=1).stderr
+        self.assertIn("does not lead to environment", said)
+        self.assertIn("hint: move it away; then", said)
+        # One that has no project: its folder is made again with it.
+        place = BOX.root / "far" / "away"
+        BOX.create(place, "--without-pip")
+        name = os.path.basename(os.readlink(place))
+        shutil.rmtree(place.parent)
+        said = BOX.venvfs("run", "-n", name, "true", status=1).stderr
+        self.assertIn(f"hint: venvfs mount -n {name} makes it again", said)
+        self.assertEqual(self.mount_env("-n", name)[0], place)
+        BOX.venvfs("run", "-n", name, "python", "-c", "")
+
     def test_a_copied_folder_gets_a_clone(self):
         folder = self.folder()
         self.mount(folder)
@@ -301,7 +349,7 @@ class Explicit(Case):
         folder = self.folder()
         self.mount(folder)
         place = BOX.root / "place"
-        env, _ = self.mount("-n", self.name(folder), place)
+        env, _ = self.mount_env("-n", self.name(folder), place)
         self.assertEqual(env, place)
         self.assertEqual(self.version(place), "1.0")
         BOX.venvfs("umount", place)

@@ -172,6 +172,25 @@ static int mount_target(struct session *s, const struct mount_options *o, struct
     return r;
 }
 
+/* One that was given and that an environment alone has no use for, or NULL. */
+static const char *project_option(const struct mount_options *o)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } options[] = {
+        {o->python, "--python"},         {o->lock, "--lock"},
+        {o->locked, "--locked"},         {o->refresh, "--refresh"},
+        {o->choice.groups.n, "--group"}, {o->choice.extras.n, "--extra"},
+        {o->choice.no_dev, "--no-dev"},  {o->no_project, "--no-project"},
+        {o->no_link, "--no-link"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        if (options[i].given)
+            return options[i].name;
+    return NULL;
+}
+
 static int run(const struct mount_options *o, const char *env, const struct words *operands)
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
@@ -182,6 +201,10 @@ static int run(const struct mount_options *o, const char *env, const struct word
     const char *word = env || !operands->n ? NULL : operands->v[0];
     const char *dir = operands->n > !env ? operands->v[operands->n - 1] : NULL;
     int r = decide(&s, env, word, &t, &err);
+    const char *option = t.env ? project_option(o) : NULL;
+    if (r == OPTIONS_GO && option)
+        r = print_usage_error("mount", "%s is for projects, and %s is an environment", option,
+                              t.env);
     if (r == OPTIONS_GO)
         r = mount_target(&s, o, &t, dir, &err) < 0 ? EXIT_FAILED : EXIT_DONE;
     if (r == EXIT_FAILED)

@@ -76,6 +76,17 @@ class Which(Case):
         self.assertEqual(self.mount("./both", cwd=folder.parent)[0], folder / ".venv")
         self.assertEqual(self.mount_env("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
 
+    def test_options_for_projects_are_wrong_usage_with_an_environment(self):
+        BOX.create("plain-word", "--without-pip")
+        for option in (["--lock", "x"], ["--locked"], ["--refresh"], ["--group", "g"], ["-p", "3.11"],
+                       ["--extra", "e"], ["--no-dev"], ["--no-project"], ["--no-link"]):
+            for which in (["-n", "plain-word"], ["plain-word"]):
+                with self.subTest(option=option, which=which):
+                    done = BOX.venvfs("mount", *which, *option, status=2)
+                    self.assertIn("is for projects, and plain-word is an environment", done.stderr)
+        BOX.venvfs("mount", "-n", "plain-word", "--fallback")  # there is FUSE: it changes nothing
+        BOX.venvfs("mount", "-n", "plain-word", BOX.root / "dir", "--fallback", status=2)
+
     def test_a_word_that_is_neither(self):
         self.assertIn("neither", BOX.venvfs("mount", "nothing-here", status=1).stderr)
 

@@ -57,8 +57,9 @@ int address_check(const struct home *home, const struct env *env, bool make, str
     if (!folder || here)
         return moved(env, here, err);
     _cleanup_free_ char *word = print_word(project ? project : env->name);
-    verror_set(err, ESTALE, missing ? "%s, the way to environment %s, is missing"
-                                    : "%s does not lead to environment %s any more",
+    verror_set(err, ESTALE,
+               missing ? "%s, the way to environment %s, is missing"
+                       : "%s does not lead to environment %s any more",
                address, env->name);
     return verror_hint(err, "%svenvfs mount %s%s makes it again",
                        missing ? "" : "move it away; then ", project ? "" : "-n ", word);

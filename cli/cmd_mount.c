@@ -1,7 +1,5 @@
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
@@ -33,64 +31,34 @@ struct target {
     char *project, *env;
 };
 
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static bool is_env(const struct session *s, const char *name)
-{
-    if (!env_name_ok(name))
-        return false;
-    _cleanup_free_ char *current = xasprintf("%s/%s/current", s->home.envs, name);
-    return path_exists(current);
-}
-
-/* A bare word: a folder or an environment. Both, and not bound together, is for the user to say.
- * Returns OPTIONS_GO or an exit code. */
+/* A word that leads into the hub is an environment, however it is written. */
 static int decide_word(const struct session *s, const char *word, struct target *t,
                        struct verror *err)
 {
-    bool folder = is_folder(word), env = is_env(s, word);
-    if (folder && env) {
-        _cleanup_free_ char *bound = env_name_of_project(&s->home, word);
-        if (!bound || strcmp(bound, word) != 0) {
-            print_usage_error("mount",
-                              "%s is a folder and an environment; write ./%s for the one, "
-                              "-n %s for the other",
-                              word, word, word);
-            return EXIT_USAGE;
-        }
-    }
-    if (folder) {
-        t->project = xstrdup(word);
-    } else if (env) {
+    enum word kind;
+    int r = session_word(s, word, &kind, err);
+    if (r < 0)
+        return r;
+    if (kind == WORD_NEITHER)
+        return verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
+    if (kind == WORD_ENV)
         t->env = xstrdup(word);
-    } else {
-        verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
-        return EXIT_FAILED;
-    }
-    return OPTIONS_GO;
+    else if (!(t->env = env_name_of_path(&s->home, word)))
+        t->project = xstrdup(word);
+    return 0;
 }
 
 static int decide(const struct session *s, const char *env, const char *word, struct target *t,
                   struct verror *err)
 {
-    if (env) {
-        int r = session_select(s, env, &t->env, err);
-        return r < 0 ? EXIT_FAILED : OPTIONS_GO;
-    }
-    if (!word) {
-        t->project = project_find(".");
-        if (!t->project)
-            t->project = xstrdup(".");
-        return OPTIONS_GO;
-    }
-    if (!is_folder_word(word))
+    if (env)
+        return session_select(s, env, &t->env, err);
+    if (word)
         return decide_word(s, word, t, err);
-    t->project = xstrdup(word);
-    return OPTIONS_GO;
+    t->project = project_find(".");
+    if (!t->project)
+        t->project = xstrdup(".");
+    return 0;
 }
 
 static int mount_env(struct session *s, const char *name, bool fallback, char **address,
@@ -201,17 +169,18 @@ static int run(const struct mount_options *o, const char *env, const struct word
     const char *word = env || !operands->n ? NULL : operands->v[0];
     const char *dir = operands->n > !env ? operands->v[operands->n - 1] : NULL;
     int r = decide(&s, env, word, &t, &err);
-    const char *option = t.env ? project_option(o) : NULL;
-    if (r == OPTIONS_GO && option)
-        r = print_usage_error("mount", "%s is for projects, and %s is an environment", option,
-                              t.env);
-    if (r == OPTIONS_GO)
-        r = mount_target(&s, o, &t, dir, &err) < 0 ? EXIT_FAILED : EXIT_DONE;
-    if (r == EXIT_FAILED)
-        print_error(&err);
+    const char *option = r == 0 && t.env ? project_option(o) : NULL;
+    if (r == 0 && !option)
+        r = mount_target(&s, o, &t, dir, &err);
+    int code = EXIT_DONE;
+    if (r < 0)
+        code = print_error(&err);
+    else if (option)
+        code = print_usage_error("mount", "%s is for projects, and %s is an environment", option,
+                                 t.env);
     free(t.project);
     free(t.env);
-    return r;
+    return code;
 }
 
 int cmd_mount(int argc, char **argv)

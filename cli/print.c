@@ -47,7 +47,7 @@ int print_error(const struct verror *err)
             print_style(stderr, STYLE_PLAIN), verror_message(err));
     if (err->hint)
         print_hint("%s", err->hint);
-    return EXIT_FAILED;
+    return err->errnum == ENOTUNIQ ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int print_usage_error(const char *command, const char *fmt, ...)

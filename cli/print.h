@@ -20,7 +20,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 void print_set_quiet(void);
 bool print_quiet(void);
 
-/* "venvfs: MESSAGE" and, when there is one, "hint: ...". Returns EXIT_FAILED. */
+/* "venvfs: MESSAGE" and, when there is one, "hint: ...". Returns EXIT_FAILED, or EXIT_USAGE for
+ * ENOTUNIQ: a word of the command line that means two things. */
 int print_error(const struct verror *err);
 /* "venvfs COMMAND: MESSAGE" and the hint to ask for help. Returns EXIT_USAGE. */
 int print_usage_error(const char *command, const char *fmt, ...)

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/print.h"
 #include "env/project.h"
 #include "fs/control.h"
 
@@ -123,14 +124,57 @@ static int select_folder(const struct session *s, const char *dir, char **name, 
         *name = env_name_of_project(&s->home, dir);
     if (*name)
         return 0;
+    _cleanup_free_ char *word = print_word(dir);
     verror_set(err, ENOENT, "%s has no environment", dir);
-    return verror_hint(err, "venvfs mount %s makes one", dir);
+    return verror_hint(err, "venvfs mount %s makes one", word);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_env(const struct session *s, const char *name)
+{
+    if (!env_name_ok(name))
+        return false;
+    _cleanup_free_ char *current = xasprintf("%s/%s/current", s->home.envs, name);
+    return path_exists(current);
+}
+
+int session_word(const struct session *s, const char *word, enum word *ret, struct verror *err)
+{
+    bool bare = !is_folder_word(word), folder = !bare || is_folder(word);
+    bool env = bare && is_env(s, word);
+    if (folder && env) {
+        _cleanup_free_ char *bound = env_name_of_project(&s->home, word);
+        _cleanup_free_ char *quoted = print_word(word);
+        if (!bound || strcmp(bound, word) != 0) {
+            verror_set(err, ENOTUNIQ, "%s is a folder and an environment", word);
+            return verror_hint(err, "write ./%s for the one, -n %s for the other", quoted, quoted);
+        }
+    }
+    *ret = folder ? WORD_FOLDER : env ? WORD_ENV : WORD_NEITHER;
+    return 0;
+}
+
+int session_select_word(const struct session *s, const char *word, char **name, struct verror *err)
+{
+    enum word kind;
+    int r = session_word(s, word, &kind, err);
+    if (r < 0)
+        return r;
+    if (kind == WORD_FOLDER)
+        return select_folder(s, word, name, err);
+    *name = xstrdup(word);
+    return 0;
 }
 
 int session_select(const struct session *s, const char *given, char **name, struct verror *err)
 {
     *name = NULL;
-    if (given && is_folder_word(given))
+    if (given && (is_folder_word(given) || (!is_env(s, given) && is_folder(given))))
         return select_folder(s, given, name, err);
     if (given) {
         *name = xstrdup(given);

@@ -38,9 +38,18 @@ char *env_name_of_path(const struct home *home, const char *path);
  * name. malloc'ed, or NULL when it has none. */
 char *env_name_of_project(const struct home *home, const char *dir);
 
-/* The environment that is meant: `given` (a name or a folder), else the active one (VIRTUAL_ENV),
- * else that of the project in or above the current folder. malloc'ed into *name. -ENOENT. */
+/* What a word on the command line names. A bare one may be a folder or an environment. */
+enum word { WORD_NEITHER, WORD_FOLDER, WORD_ENV };
+/* -ENOTUNIQ, which is wrong usage (print_error()): it is both, and they are not bound together; the
+ * hint has the way to write each. */
+int session_word(const struct session *s, const char *word, enum word *ret, struct verror *err);
+
+/* The environment that is meant: `given` with -n (a name, else a folder), else the active one
+ * (VIRTUAL_ENV), else that of the project in or above the current folder. malloc'ed into *name.
+ * -ENOENT. */
 int session_select(const struct session *s, const char *given, char **name, struct verror *err);
+/* The same for an operand, where a bare word that is both is refused. */
+int session_select_word(const struct session *s, const char *word, char **name, struct verror *err);
 /* session_select() and env_open(); lock: for a change. */
 int session_env(const struct session *s, const char *given, bool lock, struct env **ret,
                 struct verror *err);

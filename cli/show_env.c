@@ -29,7 +29,7 @@ void no_fuse_hint(struct verror *err, const char *env_name)
 {
     _cleanup_free_ char *word = print_word(env_name);
     _cleanup_free_ char *remedy = xstrdup(err->hint ? err->hint : "write it as plain files");
-    const char *or = strstr(remedy, "plain files") ? "" : ", or write it as plain files";
+    const char * or = strstr(remedy, "plain files") ? "" : ", or write it as plain files";
     verror_hint(err, "%s%s: venvfs mount -n %s --fallback", remedy, or, word);
 }
 
@@ -104,9 +104,8 @@ int hide_env(const struct home *home, const char *name, bool removed, struct ver
         return r;
     json_t *answer = NULL;
     r = control_call(
-        control,
-        json_pack("{s:s, s:s, s:b}", "do", "detach", "env", name, "removed", (int)removed), &answer,
-        err);
+        control, json_pack("{s:s, s:s, s:b}", "do", "detach", "env", name, "removed", (int)removed),
+        &answer, err);
     control_close(control);
     json_decref(answer);
     return r == -ENOENT ? 0 : r; /* not in view: as wished */

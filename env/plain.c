@@ -47,9 +47,8 @@ int plain_record(const struct home *home, const char *env_name, const char *path
     struct stat st;
     if (lstat(path, &st) < 0)
         return verror_errno(err, errno, "%s", path);
-    json_t *o =
-        json_pack("{s:s, s:I, s:I, s:I}", "path", path, "dev", (json_int_t)st.st_dev, "ino",
-                  (json_int_t)st.st_ino, "generation", (json_int_t)generation);
+    json_t *o = json_pack("{s:s, s:I, s:I, s:I}", "path", path, "dev", (json_int_t)st.st_dev, "ino",
+                          (json_int_t)st.st_ino, "generation", (json_int_t)generation);
     _cleanup_free_ char *text = json_dumps(o, JSON_INDENT(2));
     _cleanup_free_ char *file = record_path(home, env_name);
     json_decref(o);

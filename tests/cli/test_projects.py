@@ -76,6 +76,36 @@ class Which(Case):
         self.assertEqual(self.mount("./both", cwd=folder.parent)[0], folder / ".venv")
         self.assertEqual(self.mount_env("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
 
+    def test_a_word_that_is_both_is_wrong_usage_everywhere(self):
+        folder = self.folder(name="twofold")
+        env, _ = self.mount(folder)
+        path = BOX.create("twofold", "--without-pip")
+        for command in (["show"], ["umount"], ["remove"], ["mount"]):
+            said = BOX.venvfs(*command, "twofold", cwd=folder.parent, status=2).stderr
+            self.assertIn("hint: write ./twofold for the one, -n twofold for the other", said)
+        out = lambda *words: BOX.venvfs(*words, cwd=folder.parent).stdout.strip()
+        self.assertEqual(out("show", "./twofold").splitlines()[0], self.name(folder))
+        self.assertEqual(out("show", "-n", "twofold").splitlines()[0], "twofold")
+        self.assertEqual(out("run", "-n", "twofold", "sh", "-c", "echo $VIRTUAL_ENV"), str(path))
+        out("umount", "-n", "twofold")
+        self.assertEqual((os.path.lexists(path), (env / "bin").exists()), (False, True))
+        out("remove", "-n", "twofold")
+        # Now the word is the folder's alone, with -n as well.
+        self.assertEqual(out("show", "twofold").splitlines()[0], self.name(folder))
+        self.assertEqual(out("show", "-n", "twofold").splitlines()[0], self.name(folder))
+        self.assertEqual(out("run", "-n", "twofold", "sh", "-c", "echo $VIRTUAL_ENV"), str(env))
+        out("umount", "twofold")
+        self.assertFalse((env / "bin").exists())
+        out("remove", "twofold")
+        self.assertEqual(os.listdir(folder), ["requirements.txt"])
+
+    def test_a_link_into_the_hub_is_its_environment(self):
+        link = BOX.root / "linked"
+        BOX.create(link, "--without-pip")
+        self.assertEqual(self.mount_env(link)[0], link)
+        self.assertEqual(self.mount_env("linked", cwd=BOX.root)[0], link)
+        self.assertEqual(self.mount_env(BOX.hub / os.path.basename(os.readlink(link)))[0], link)
+
     def test_options_for_projects_are_wrong_usage_with_an_environment(self):
         BOX.create("plain-word", "--without-pip")
         for option in (["--lock", "x"], ["--locked"], ["--refresh"], ["--group", "g"], ["-p", "3.11"],

@@ -1,16 +1,54 @@
 #include "cli/address.h"
 
 #include <errno.h>
+#include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/strbuf.h"
 #include "cli/fallback.h"
 #include "cli/print.h"
 #include "cli/session.h"
 #include "env/project.h"
+
+/* The path with its control characters as escapes, so that the message keeps to its line. */
+static void add_visible(struct strbuf *sb, const char *path)
+{
+    for (; *path; path++) {
+        unsigned char c = (unsigned char)*path;
+        if (c == '\n')
+            strbuf_addstr(sb, "\\n");
+        else if (c < 0x20 || c == 0x7f)
+            strbuf_addf(sb, "\\x%02x", c);
+        else
+            strbuf_addch(sb, (char)c);
+    }
+}
+
+static bool has_control(const char *path)
+{
+    for (; *path; path++)
+        if ((unsigned char)*path < 0x20 || *path == 0x7f)
+            return true;
+    return false;
+}
+
+int address_usable(const char *path, struct verror *err)
+{
+    json_t *text = json_string(path);
+    bool utf8 = text != NULL, control = has_control(path);
+    json_decref(text);
+    if (utf8 && !control)
+        return 0;
+    _cleanup_strbuf_ struct strbuf visible = STRBUF_INIT;
+    add_visible(&visible, path);
+    verror_set(err, EINVAL, "%s: a folder whose name %s cannot be used", visible.buf,
+               control ? "has a newline or another control character" : "is not UTF-8");
+    return verror_hint(err, "scripts and pyvenv.cfg would have to name it: rename the folder");
+}
 
 static bool leads_to(const struct home *home, const char *path, const char *name)
 {

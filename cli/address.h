@@ -14,4 +14,8 @@
  * -ESTALE, and the hint is the command that mends it. */
 int address_check(const struct home *home, const struct env *env, bool make, struct verror *err);
 
+/* Can this path be an address? pyvenv.cfg and shebangs name it on one line, and manifests are
+ * UTF-8. -EINVAL. */
+int address_usable(const char *path, struct verror *err);
+
 #endif

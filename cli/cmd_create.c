@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/commands.h"
 #include "cli/from_lock.h"
 #include "cli/link.h"
@@ -51,6 +52,9 @@ static int place_folder(struct session *s, const char *word, struct place *p, st
     _cleanup_free_ char *address = path_absolute(word);
     if (!address)
         return verror_errno(err, errno, "%s", word);
+    int r = address_usable(address, err);
+    if (r < 0)
+        return r;
     _cleanup_free_ char *parent = path_dirname(address);
     _cleanup_free_ char *real = realpath(parent, NULL);
     const char *folder = real ? real : parent;

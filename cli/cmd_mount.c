@@ -4,6 +4,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/commands.h"
 #include "cli/mount_project.h"
 #include "cli/print.h"
@@ -111,7 +112,10 @@ static int mount_at(struct session *s, const char *name, const char *word, char 
     if (in_hub)
         return verror_set(err, EBUSY, "%s is in the hub, which is no place for another mount", dir);
     struct control *control = NULL;
-    int r = control_start(&s->home, &control, err);
+    int r = address_usable(dir, err);
+    if (r < 0)
+        return r;
+    r = control_start(&s->home, &control, err);
     if (no_fuse(r))
         hint_materialize(name, dir, err);
     if (r == 0)

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/binding.h"
 #include "cli/difference.h"
 #include "cli/fallback.h"
@@ -212,7 +213,9 @@ int mount_project(struct session *s, const struct mount_options *o, const char *
     int r = project_inspect(dir, o->lock, &project, err);
     if (r < 0)
         return r;
-    r = binding_find(&s->home, &project, o->no_link, &b, err);
+    r = address_usable(project.dir, err);
+    if (r == 0)
+        r = binding_find(&s->home, &project, o->no_link, &b, err);
     if (r == 0) {
         *address = o->no_link ? hub_path(&s->home, b.name) : xstrdup(project.link);
         r = mount_bound(s, o, &project, &b, *address, err);

@@ -130,7 +130,25 @@ class Create(unittest.TestCase):
         BOX.venvfs("remove", str(folder))
         self.assertFalse(os.path.lexists(folder))
 
+    def test_a_folder_whose_name_is_no_text_of_one_line_is_refused(self):
+        BOX.create("for-names", "--without-pip")
+        bad = {"two\nlines": "newline or another control character", "bell\a": "control character",
+               os.fsdecode(b"latin-\xe9"): "is not UTF-8"}
+        for name, why in bad.items():
+            folder = BOX.project(name)
+            before = sorted(os.listdir(BOX.venvfs_home / "envs"))
+            for command in (["mount", folder], ["create", folder / "env"], ["create", folder],
+                            ["materialize", "-n", "for-names", folder / "out"],
+                            ["mount", "-n", "for-names", folder / "out"]):
+                with self.subTest(command=command):
+                    said = BOX.venvfs(*command, status=1).stderr
+                    self.assertRegex(said, f"a folder whose name .*{why}.* cannot be used")
+                    self.assertEqual(len(said.splitlines()), 2)  # the hint is the other
+            self.assertEqual(os.listdir(folder), [])
+            self.assertEqual(sorted(os.listdir(BOX.venvfs_home / "envs")), before)
+
     def test_a_failure_leaves_nothing_behind(self):
+        BOX.create("before", "--without-pip")
         before = os.listdir(BOX.venvfs_home / "envs")
         folder = BOX.root / "failing" / "env"
         missing = BOX.root / "missing.txt"

@@ -16,10 +16,11 @@
 
 struct stubs;
 
-/* Makes the hub's folder when missing and the stubs of all environments in it; those of environments
- * that were removed meanwhile go. Nothing may be mounted there yet. Plain files that a fallback wrote there (env/plain.h) are removed: from now on the
- * mount shows the environment. Other files that are no stubs are moved to HOME/edits/ and told in
- * `moved`, a line each. -ENOTEMPTY: a folder with files that was never a hub, which is left alone. */
+/* Makes the hub's folder when missing and the stubs of all environments in it; those of
+ * environments that were removed meanwhile go. Nothing may be mounted there yet. Plain files that a
+ * fallback wrote there (env/plain.h) are removed: from now on the mount shows the environment.
+ * Other files that are no stubs are moved to HOME/edits/ and told in `moved`, a line each.
+ * -ENOTEMPTY: a folder with files that was never a hub, which is left alone. */
 int stubs_prepare(const struct home *home, struct stubs **ret, struct strbuf *moved,
                   struct verror *err);
 void stubs_free(struct stubs *stubs); /* closes the folder; the stubs stay. NULL is accepted */

@@ -34,7 +34,7 @@ static int bound_to(const struct home *home, const char *name, char **dir, struc
 static bool is_alive(const struct home *home, const char *dir, const char *name)
 {
     _cleanup_free_ char *link = path_join(dir, ".venv");
-    _cleanup_free_ char *leads_to = env_name_of_path(home, link);
+    _cleanup_free_ char *leads_to = env_name_at(home, link);
     return leads_to && strcmp(leads_to, name) == 0;
 }
 

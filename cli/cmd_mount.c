@@ -32,7 +32,7 @@ struct target {
     char *project, *env;
 };
 
-/* A word that leads into the hub is an environment, however it is written. */
+/* A word that leads to an environment's files is that environment, however it is written. */
 static int decide_word(const struct session *s, const char *word, struct target *t,
                        struct verror *err)
 {
@@ -44,7 +44,7 @@ static int decide_word(const struct session *s, const char *word, struct target 
         return verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
     if (kind == WORD_ENV)
         t->env = xstrdup(word);
-    else if (!(t->env = env_name_of_path(&s->home, word)))
+    else if (!(t->env = env_name_at(&s->home, word)))
         t->project = xstrdup(word);
     return 0;
 }

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/fallback.h"
 #include "cli/print.h"
 #include "env/project.h"
 #include "fs/control.h"
@@ -98,6 +99,40 @@ char *env_name_of_path(const struct home *home, const char *path)
     return NULL;
 }
 
+/* Of NAME, NAME-2, NAME-3 ... (see binding_find()) the one whose plain files are at this path. */
+static char *plain_named(const struct home *home, const char *name, const char *path)
+{
+    for (unsigned i = 1;; i++) {
+        char *candidate = i == 1 ? xstrdup(name) : xasprintf("%s-%u", name, i);
+        _cleanup_free_ char *folder = path_join(home->envs, candidate);
+        if (fallback_owns(home, candidate, path))
+            return candidate;
+        free(candidate);
+        if (!path_exists(folder))
+            return NULL;
+    }
+}
+
+/* By the name that cmd_create.c or project.c gave it; `real` is the path without links before its
+ * last component. */
+static char *plain_at(const struct home *home, const char *path, const char *real)
+{
+    _cleanup_free_ char *folder = path_dirname(real);
+    _cleanup_free_ char *name = project_env_name(path_basename(real)[0] == '.' ? folder : path);
+    return plain_named(home, name, path);
+}
+
+char *env_name_at(const struct home *home, const char *path)
+{
+    char *found = env_name_of_path(home, path);
+    _cleanup_free_ char *absolute = found ? NULL : path_absolute(path);
+    _cleanup_free_ char *real = absolute ? resolve_parent(absolute) : NULL;
+    if (!real)
+        return found;
+    found = plain_at(home, absolute, real);
+    return found ? found : plain_at(home, real, real);
+}
+
 char *env_name_of_project(const struct home *home, const char *dir)
 {
     _cleanup_free_ char *link = path_join(dir, ".venv");
@@ -119,7 +154,7 @@ char *env_name_of_project(const struct home *home, const char *dir)
 
 static int select_folder(const struct session *s, const char *dir, char **name, struct verror *err)
 {
-    *name = env_name_of_path(&s->home, dir);
+    *name = env_name_at(&s->home, dir);
     if (!*name)
         *name = env_name_of_project(&s->home, dir);
     if (*name)
@@ -182,7 +217,7 @@ int session_select(const struct session *s, const char *given, char **name, stru
     }
     const char *active = getenv("VIRTUAL_ENV");
     if (active && active[0] == '/')
-        *name = env_name_of_path(&s->home, active);
+        *name = env_name_at(&s->home, active);
     if (*name)
         return 0;
     _cleanup_free_ char *dir = project_find(".");

@@ -34,6 +34,9 @@ char *hub_path(const struct home *home, const char *name);
  * The hub need not be mounted. malloc'ed, or NULL. */
 char *env_name_of_path(const struct home *home, const char *path);
 
+/* The same, or the one whose plain files (a fallback's) are at this path. */
+char *env_name_at(const struct home *home, const char *path);
+
 /* The environment of a project's folder: the one its .venv leads to, else the one bound to it by
  * name. malloc'ed, or NULL when it has none. */
 char *env_name_of_project(const struct home *home, const char *dir);

@@ -444,6 +444,24 @@ class NoFuse(unittest.TestCase):
         self.hidden("mount", "-n", "unseen", "--fallback")
         self.assertEqual(self.ask(BOX.hub / "unseen"), [str(BOX.hub / "unseen"), "1.0"])
 
+    def test_plain_files_are_their_environment_as_the_link_would_be(self):
+        folder, other = self.project("as-link"), self.project("as-link-other")
+        env, place = folder / ".venv", BOX.root / "as link" / "env"
+        self.hidden("mount", folder, "--fallback")
+        self.hidden("mount", other, "--fallback")
+        self.hidden("create", place, "--fallback", "--without-pip")
+        (BOX.root / "through").symlink_to(BOX.root)
+        through = BOX.root / "through" / "created-through"
+        self.hidden("create", through, "--fallback", "--without-pip")
+        for path, address in ((env, env), (folder, env), (place, place), (through, through),
+                              (BOX.root / "through" / folder.name / ".venv", env)):
+            self.assertEqual(BOX.json("show", path)["address"], str(address))
+        # An active environment is meant before the project of the current folder.
+        done = BOX.venvfs("show", "--json", cwd=other, env={"VIRTUAL_ENV": str(env)})
+        self.assertEqual(json.loads(done.stdout)["address"], str(env))
+        self.assertEqual(harness.one_line(self.hidden("mount", env).stdout), str(env))
+        self.assertIn("exists and is environment", BOX.venvfs("create", place, status=1).stderr)
+
     def test_plain_files_give_way_to_the_mount(self):
         folder = self.project("give-way")
         env = folder / ".venv"

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/strbuf.h"
 
 static bool quiet;
 
@@ -70,7 +71,7 @@ int print_error(const struct verror *err)
     put_line(verror_message(err));
     if (err->hint)
         print_hint("%s", err->hint);
-    return EXIT_FAILED;
+    return err->errnum == ENOTUNIQ ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int print_usage_error(const char *command, const char *fmt, ...)
@@ -109,6 +110,23 @@ void print_hint(const char *fmt, ...)
     va_start(ap, fmt);
     say(STYLE_CYAN, "hint: ", fmt, ap);
     va_end(ap);
+}
+
+char *print_word(const char *word)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    if (word[0] && !word[strspn(word, plain)])
+        return xstrdup(word);
+    struct strbuf quoted = STRBUF_INIT;
+    strbuf_addch(&quoted, '\'');
+    for (; *word; word++)
+        if (*word == '\'')
+            strbuf_addstr(&quoted, "'\\''");
+        else
+            strbuf_addch(&quoted, *word);
+    strbuf_addch(&quoted, '\'');
+    return strbuf_detach(&quoted, NULL);
 }
 
 void print_note(const char *fmt, ...)

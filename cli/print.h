@@ -21,7 +21,8 @@ enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 void print_set_quiet(void);
 bool print_quiet(void);
 
-/* "venvfs: MESSAGE" and, when there is one, "hint: ...". Returns EXIT_FAILED. */
+/* "venvfs: MESSAGE" and, when there is one, "hint: ...". Returns EXIT_FAILED, or EXIT_USAGE for
+ * ENOTUNIQ: a word of the command line that means two things. */
 int print_error(const struct verror *err);
 /* "venvfs COMMAND: MESSAGE" and the hint to ask for help. Returns EXIT_USAGE. */
 int print_usage_error(const char *command, const char *fmt, ...)
@@ -43,6 +44,9 @@ const char *print_style(FILE *stream, enum style style);
 #define PRINT_BYTES_SIZE 24
 /* "1.5 MiB". Returns buf. */
 const char *print_bytes(uint64_t bytes, char buf[PRINT_BYTES_SIZE]);
+
+/* A word as a shell takes it, quoted where it must be, for commands in hints. malloc'ed. */
+char *print_word(const char *word);
 
 /* Rows of text in columns, padded to the widest cell. Cells are copied. */
 struct table;

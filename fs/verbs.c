@@ -175,10 +175,12 @@ static int do_detach(struct daemon *d, const json_t *request, json_t *answer, st
     notices_send(&notices, d->hub);
     realm_settle(realm);
     /* The stub stays while the environment exists: only what is removed must not revive. */
-    _cleanup_free_ char *dir = path_join(d->home->envs, name);
-    if (r == 0 && (json_is_true(json_object_get(request, "removed")) || !path_exists(dir)))
-        r = stubs_remove(d->stubs, name, err);
-    return r;
+    bool removed = json_is_true(json_object_get(request, "removed"));
+    if (removed && r == -ENOENT) { /* not in view, as after umount */
+        verror_release(err);
+        r = 0;
+    }
+    return r == 0 && removed ? stubs_remove(d->stubs, name, err) : r;
 }
 
 static bool is_empty_folder(const char *path)

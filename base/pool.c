@@ -77,6 +77,7 @@ struct pool *pool_new(size_t threads)
     /* Signals stay with the thread that asked for them. */
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of the thread that touches a lost page: see base/sigbus.h */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     for (; pool->threads < threads; pool->threads++) {
         struct worker *w = &pool->workers[pool->threads];

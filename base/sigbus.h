@@ -5,7 +5,8 @@
  * the access goes on, and whoever uses the range asks sigbus_damaged() before answering and says
  * EIO. That needs no jump out of code that holds locks. Formats read this way must be safe to walk
  * when any of their pages turns to zeros after it was checked. A SIGBUS elsewhere ends the process
- * as ever.
+ * as ever, and so does one in a thread that blocks the signal: threads that block all others must
+ * leave this one out.
  */
 #ifndef VENVFS_BASE_SIGBUS_H
 #define VENVFS_BASE_SIGBUS_H

@@ -7,9 +7,9 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/conflicts.h"
 #include "cli/difference.h"
-#include "cli/fallback.h"
 #include "cli/interrupt.h"
 #include "cli/print.h"
 #include "cli/show_env.h"
@@ -18,7 +18,7 @@ void apply_release(struct apply *a)
 {
     interrupt_removes_nothing();
     if (a->created && a->env && a->env->manifest) {
-        (void)hide_env(&a->session->home, a->env->name, NULL);
+        (void)hide_env(&a->session->home, a->env->name, true, NULL);
         (void)env_remove(a->env, NULL);
     }
     manifest_free(a->before);
@@ -135,15 +135,6 @@ int apply_open(struct apply *a, struct session *s, const char *given, const char
     return 0;
 }
 
-static void warn(const char *line, void *arg)
-{
-    (void)arg;
-    static const char label[] = "warning: ";
-    if (strncmp(line, label, sizeof(label) - 1) == 0)
-        line += sizeof(label) - 1;
-    print_warning("%s", line);
-}
-
 static void merge_package(struct manifest *m, const struct lock_package *from)
 {
     struct manifest_package *to = manifest_add(m, from->name);
@@ -193,8 +184,10 @@ int apply_fulfil(struct apply *a, struct lock_request *request, bool exact, stru
 {
     struct lock_result result = {0};
     struct progress *progress = progress_new("installing", print_quiet());
-    struct wheel_options wheel = {
-        .compile = compile_options(a), .jobs = a->jobs, .progress = progress, .warn = warn};
+    struct wheel_options wheel = {.compile = compile_options(a),
+                                  .jobs = a->jobs,
+                                  .progress = progress,
+                                  .warn = print_wheel_warning};
     request->jobs = a->jobs;
     request->offline = a->offline;
     request->refresh = a->refresh;
@@ -250,24 +243,26 @@ int apply_commit(struct apply *a, const char *reason, struct verror *err)
     return a->resolved ? keep_resolved(a, err) : 0;
 }
 
+/* The generation stays: it is complete, only not in view. */
 static int not_shown(struct apply *a, struct verror *err)
 {
-    a->created = false; /* it is complete, only not in view */
+    bool differs = a->before && manifests_differ(a->before, a->env->manifest);
+    const char *done = a->created ? "is made, but " : differs ? "is changed, but " : "";
+    a->created = false;
     no_fuse_hint(err, a->env->name);
-    return verror_prefix(err, "environment %s is made, but cannot be shown here", a->env->name);
+    return verror_prefix(err, "environment %s %scannot be shown here", a->env->name, done);
+}
+
+int apply_check_address(const struct apply *a, bool fallback, struct verror *err)
+{
+    return address_check(&a->session->home, a->env, fallback, err);
 }
 
 int apply_show(struct apply *a, bool fallback, struct verror *err)
 {
-    const char *address = a->env->manifest->address;
-    int r = show_env(&a->session->home, a->env->name, address, err);
-    if (no_fuse(r) && fallback) {
-        print_note("plain files at %s, because %s", address, verror_message(err));
-        verror_release(err);
-        r = fallback_write(a->session, a->env, err);
-    } else if (no_fuse(r)) {
+    int r = show_env(a->session, a->env, fallback ? SHOW_OR_FALLBACK : SHOW, err);
+    if (no_fuse(r))
         r = not_shown(a, err);
-    }
     if (r < 0)
         return r;
     a->created = false;

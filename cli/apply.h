@@ -52,6 +52,9 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
  * start are NULL; else they say which as in interp_find(). */
 int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
                const char *start, struct verror *err);
+/* Before an existing environment changes without being bound anew: does its address lead to it, so
+ * that apply_show() can succeed? See address_check(). */
+int apply_check_address(const struct apply *a, bool fallback, struct verror *err);
 /* Takes the compile options from what the next manifest remembers. */
 void apply_recall(struct apply *a);
 /* Replaces the interpreter (taken over). When images for it differ, every package of the next
@@ -71,8 +74,9 @@ int apply_unchanged(const struct apply *a, struct verror *err);
 /* Makes it the current generation, when it differs. Packages that ship different bytes for one path
  * become warnings. */
 int apply_commit(struct apply *a, const char *reason, struct verror *err);
-/* Shows the environment, or with `fallback`, where there is no FUSE, writes plain files at its
- * address. After this nothing is taken back. Prints what changed. */
+/* Shows the environment, or where there is no FUSE writes plain files at its address, with
+ * `fallback` or when there are some (show_env()). After this nothing is taken back. Prints what
+ * changed. */
 int apply_show(struct apply *a, bool fallback, struct verror *err);
 
 #endif

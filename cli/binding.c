@@ -34,7 +34,7 @@ static int bound_to(const struct home *home, const char *name, char **dir, struc
 static bool is_alive(const struct home *home, const char *dir, const char *name)
 {
     _cleanup_free_ char *link = path_join(dir, ".venv");
-    _cleanup_free_ char *leads_to = env_name_of_path(home, link);
+    _cleanup_free_ char *leads_to = env_name_at(home, link);
     return leads_to && strcmp(leads_to, name) == 0;
 }
 
@@ -95,9 +95,12 @@ int binding_find(const struct home *home, const struct project *project, bool no
 {
     _cleanup_free_ char *target = NULL;
     enum link_state state = project_link_state(project, home, &target);
-    if (state == LINK_FOREIGN && !no_link && !fallback_owns(home, project->name, project->link))
-        return foreign(project, err);
     _cleanup_free_ char *linked =
         state == LINK_OURS || state == LINK_STALE ? env_name_of_path(home, project->link) : NULL;
-    return linked ? by_link(home, project, linked, ret, err) : by_name(home, project, ret, err);
+    int r = linked ? by_link(home, project, linked, ret, err) : by_name(home, project, ret, err);
+    if (r < 0)
+        return r;
+    if (state == LINK_FOREIGN && !no_link && !fallback_owns(home, ret->name, project->link))
+        return foreign(project, err);
+    return 0;
 }

@@ -19,8 +19,8 @@ struct binding {
  *   .venv leads to an environment bound to this folder, or to none   that one
  *   ... bound to a folder that is gone or has another .venv          moved: that one, to be rebound
  *   ... bound to a folder that is alive                              copied: a clone of it
- *   no link                                                          by name, if bound to this
- * folder a real folder, or a link elsewhere                               -EEXIST, unless no_link
+ *   no link, or plain files of a fallback     by name, if bound to this folder
+ *   a real folder, or a link elsewhere        -EEXIST, unless no_link
  */
 int binding_find(const struct home *home, const struct project *project, bool no_link,
                  struct binding *ret, struct verror *err);

@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/commands.h"
 #include "cli/from_lock.h"
 #include "cli/link.h"
@@ -51,6 +52,9 @@ static int place_folder(struct session *s, const char *word, struct place *p, st
     _cleanup_free_ char *address = path_absolute(word);
     if (!address)
         return verror_errno(err, errno, "%s", word);
+    int r = address_usable(address, err);
+    if (r < 0)
+        return r;
     _cleanup_free_ char *parent = path_dirname(address);
     _cleanup_free_ char *real = realpath(parent, NULL);
     const char *folder = real ? real : parent;
@@ -76,6 +80,13 @@ static int place_find(struct session *s, const char *word, struct place *p, stru
     return 0;
 }
 
+static void hint_existing(const char *name, bool fallback, struct verror *err)
+{
+    _cleanup_free_ char *word = print_word(name);
+    verror_hint(err, "venvfs mount -n %s%s shows it; venvfs remove %s makes the name free", word,
+                fallback ? " --fallback" : "", word);
+}
+
 static int create(struct session *s, const struct create *o, const struct place *p,
                   struct verror *err)
 {
@@ -89,6 +100,8 @@ static int create(struct session *s, const struct create *o, const struct place 
     if (r < 0)
         return r;
     r = apply_create(&a, s, p->name, interp, p->address, o->prompt ? o->prompt : p->prompt, err);
+    if (r == -EEXIST)
+        hint_existing(p->name, o->fallback, err);
     if (r < 0)
         return r;
     a.next->system_site_packages = o->system_site_packages;
@@ -102,7 +115,7 @@ static int create(struct session *s, const struct create *o, const struct place 
         r = link_make(&s->home, p->address, p->name, err);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    if (r < 0 && a.created && p->link)
+    if (r < 0 && p->link)
         link_remove(&s->home, p->address, p->name);
     return r;
 }

@@ -128,6 +128,8 @@ static int install(struct session *s, const struct change *o, struct verror *err
 {
     _cleanup_apply_ struct apply a = APPLY_INIT;
     int r = apply_open(&a, s, o->env, NULL, NULL, err);
+    if (r == 0)
+        r = apply_check_address(&a, o->fallback, err);
     if (r < 0)
         return r;
     a.jobs = o->jobs;
@@ -184,6 +186,8 @@ static int uninstall(struct session *s, const struct change *o, struct verror *e
 {
     _cleanup_apply_ struct apply a = APPLY_INIT;
     int r = apply_open(&a, s, o->env, NULL, NULL, err);
+    if (r == 0)
+        r = apply_check_address(&a, o->fallback, err);
     for (size_t i = 0; r == 0 && i < o->packages.n; i++)
         r = drop(&a, o->packages.v[i], err);
     for (size_t i = 0; r == 0 && i < o->files.n; i++)

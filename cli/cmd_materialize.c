@@ -1,6 +1,7 @@
 #include <errno.h>
 
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/commands.h"
 #include "cli/compose.h"
 #include "cli/options.h"
@@ -23,7 +24,9 @@ static int run(struct session *s, const char *name, const char *word, struct ver
     if (!dir)
         return verror_errno(err, errno, "%s", word);
     struct env *env = NULL;
-    int r = session_env(s, name, false, &env, err);
+    int r = address_usable(dir, err);
+    if (r == 0)
+        r = session_env(s, name, false, &env, err);
     if (r == 0)
         r = write_plain_files(s, env->manifest, dir, dir, err);
     if (r == 0)

@@ -1,11 +1,10 @@
 #include <errno.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/commands.h"
 #include "cli/mount_project.h"
 #include "cli/print.h"
@@ -23,7 +22,8 @@ static const struct command_help help = {
         "pylock.toml, else uv.lock, else requirements.txt, else what pyproject.toml asks for.\n"
         "PROJECT is a folder, by default the project in or above the current one. A bare word\n"
         "may also name an environment. With DIR, the environment's current generation is\n"
-        "mounted there, read-only.",
+        "mounted there, read-only. With -n, the environment is shown as it is, and the link to\n"
+        "it made again where it is missing; of the options only --fallback has a meaning then.",
     .max = 2,
 };
 
@@ -32,100 +32,95 @@ struct target {
     char *project, *env;
 };
 
-static bool is_folder(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
-
-static bool is_env(const struct session *s, const char *name)
-{
-    if (!env_name_ok(name))
-        return false;
-    _cleanup_free_ char *current = xasprintf("%s/%s/current", s->home.envs, name);
-    return path_exists(current);
-}
-
-/* A bare word: a folder or an environment. Both, and not bound together, is for the user to say.
- * Returns OPTIONS_GO or an exit code. */
+/* A word that leads to an environment's files is that environment, however it is written. */
 static int decide_word(const struct session *s, const char *word, struct target *t,
                        struct verror *err)
 {
-    bool folder = is_folder(word), env = is_env(s, word);
-    if (folder && env) {
-        _cleanup_free_ char *bound = env_name_of_project(&s->home, word);
-        if (!bound || strcmp(bound, word) != 0) {
-            print_usage_error("mount",
-                              "%s is a folder and an environment; write ./%s for the one, "
-                              "-n %s for the other",
-                              word, word, word);
-            return EXIT_USAGE;
-        }
-    }
-    if (folder) {
-        t->project = xstrdup(word);
-    } else if (env) {
+    enum word kind;
+    int r = session_word(s, word, &kind, err);
+    if (r < 0)
+        return r;
+    if (kind == WORD_NEITHER)
+        return verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
+    if (kind == WORD_ENV)
         t->env = xstrdup(word);
-    } else {
-        verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
-        return EXIT_FAILED;
-    }
-    return OPTIONS_GO;
+    else if (!(t->env = env_name_at(&s->home, word)))
+        t->project = xstrdup(word);
+    return 0;
 }
 
 static int decide(const struct session *s, const char *env, const char *word, struct target *t,
                   struct verror *err)
 {
-    if (env) {
-        int r = session_select(s, env, &t->env, err);
-        return r < 0 ? EXIT_FAILED : OPTIONS_GO;
-    }
-    if (!word) {
-        t->project = project_find(".");
-        if (!t->project)
-            t->project = xstrdup(".");
-        return OPTIONS_GO;
-    }
-    if (!is_folder_word(word))
+    if (env)
+        return session_select(s, env, &t->env, err);
+    if (word)
         return decide_word(s, word, t, err);
-    t->project = xstrdup(word);
-    return OPTIONS_GO;
+    t->project = project_find(".");
+    if (!t->project)
+        t->project = xstrdup(".");
+    return 0;
 }
 
-static int mount_env(struct session *s, const char *name, char **address, struct verror *err)
+static int mount_env(struct session *s, const char *name, bool fallback, char **address,
+                     struct verror *err)
 {
     struct env *env;
-    int r = env_open(&s->home, name, false, false, &env, err);
+    int r = env_open(&s->home, name, true, true, &env, err);
     if (r < 0)
         return r;
     *address = xstrdup(env->manifest->address);
-    r = show_env(&s->home, name, *address, err);
+    r = show_env(s, env, fallback ? SHOW_OR_FALLBACK : SHOW_AND_LINK, err);
+    if (no_fuse(r))
+        no_fuse_hint(err, name);
     env_free(env);
     return r;
 }
 
-/* One generation, read-only, at a folder of its own. */
+/* The folder is made here, with the caller's umask. */
+static int ask_for_mount(struct control *control, const char *name, const char *dir,
+                         struct verror *err)
+{
+    bool made = !path_exists(dir);
+    int r = path_mkdirs(dir, 0755);
+    if (r < 0)
+        return verror_errno(err, r, "making %s", dir);
+    json_t *answer = NULL;
+    r = control_call(control, json_pack("{s:s, s:s, s:s}", "do", "mount", "env", name, "dir", dir),
+                     &answer, err);
+    json_decref(answer);
+    if (r < 0 && made)
+        (void)rmdir(dir);
+    return r;
+}
+
+static void hint_materialize(const char *name, const char *dir, struct verror *err)
+{
+    _cleanup_free_ char *env = print_word(name), *to = print_word(dir);
+    verror_hint(err, "venvfs materialize -n %s %s writes plain files", env, to);
+}
+
+/* One generation, read-only, at a folder of its own. The daemon comes first: before the hub is
+ * mounted, a path in it would be made beneath it. */
 static int mount_at(struct session *s, const char *name, const char *word, char **address,
                     struct verror *err)
 {
     _cleanup_free_ char *dir = path_absolute(word);
     if (!dir)
         return verror_errno(err, errno, "%s", word);
-    bool made = !path_exists(dir);
-    int r = path_mkdirs(dir, 0755);
-    if (r < 0)
-        return verror_errno(err, r, "making %s", dir);
+    _cleanup_free_ char *in_hub = env_name_of_path(&s->home, dir);
+    if (in_hub)
+        return verror_set(err, EBUSY, "%s is in the hub, which is no place for another mount", dir);
     struct control *control = NULL;
-    json_t *answer = NULL;
+    int r = address_usable(dir, err);
+    if (r < 0)
+        return r;
     r = control_start(&s->home, &control, err);
+    if (no_fuse(r))
+        hint_materialize(name, dir, err);
     if (r == 0)
-        r = control_call(control,
-                         json_pack("{s:s, s:s, s:s}", "do", "mount", "env", name, "dir", dir),
-                         &answer, err);
+        r = ask_for_mount(control, name, dir, err);
     control_close(control);
-    json_decref(answer);
-    if (r < 0 && made)
-        (void)rmdir(dir);
     if (r < 0)
         return r;
     free(*address);
@@ -141,12 +136,31 @@ static int mount_target(struct session *s, const struct mount_options *o, struct
     if (t->project)
         r = mount_project(s, o, t->project, &t->env, &address, err);
     else if (!dir)
-        r = mount_env(s, t->env, &address, err);
+        r = mount_env(s, t->env, o->fallback, &address, err);
     if (r == 0 && dir)
         r = mount_at(s, t->env, dir, &address, err);
     if (r == 0)
         puts(address);
     return r;
+}
+
+/* One that was given and that an environment alone has no use for, or NULL. */
+static const char *project_option(const struct mount_options *o)
+{
+    const struct {
+        bool given;
+        const char *name;
+    } options[] = {
+        {o->python, "--python"},         {o->lock, "--lock"},
+        {o->locked, "--locked"},         {o->refresh, "--refresh"},
+        {o->choice.groups.n, "--group"}, {o->choice.extras.n, "--extra"},
+        {o->choice.no_dev, "--no-dev"},  {o->no_project, "--no-project"},
+        {o->no_link, "--no-link"},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(options); i++)
+        if (options[i].given)
+            return options[i].name;
+    return NULL;
 }
 
 static int run(const struct mount_options *o, const char *env, const struct words *operands)
@@ -159,13 +173,18 @@ static int run(const struct mount_options *o, const char *env, const struct word
     const char *word = env || !operands->n ? NULL : operands->v[0];
     const char *dir = operands->n > !env ? operands->v[operands->n - 1] : NULL;
     int r = decide(&s, env, word, &t, &err);
-    if (r == OPTIONS_GO)
-        r = mount_target(&s, o, &t, dir, &err) < 0 ? EXIT_FAILED : EXIT_DONE;
-    if (r == EXIT_FAILED)
-        print_error(&err);
+    const char *option = r == 0 && t.env ? project_option(o) : NULL;
+    if (r == 0 && !option)
+        r = mount_target(&s, o, &t, dir, &err);
+    int code = EXIT_DONE;
+    if (r < 0)
+        code = print_error(&err);
+    else if (option)
+        code = print_usage_error("mount", "%s is for projects, and %s is an environment", option,
+                                 t.env);
     free(t.project);
     free(t.env);
-    return r;
+    return code;
 }
 
 int cmd_mount(int argc, char **argv)
@@ -193,6 +212,9 @@ int cmd_mount(int argc, char **argv)
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r == OPTIONS_GO && env && operands.n > 1)
         r = print_usage_error("mount", "with -n there is no PROJECT, only a DIR");
+    if (r == OPTIONS_GO && o.fallback && operands.n > !env)
+        r = print_usage_error("mount", "--fallback is not for a DIR: venvfs materialize writes "
+                                       "plain files there");
     if (r == OPTIONS_GO)
         r = run(&o, env, &operands);
     lock_choice_release(&o.choice);

@@ -12,24 +12,22 @@
 
 static const struct command_help help = {
     .name = "remove",
-    .synopsis = "ENV...",
+    .synopsis = "ENV...\n-n ENV...",
     .about =
         "Removes environments: their generations, the link that venvfs made, and the view. ENV is\n"
         "a name or a folder. The store keeps the packages.",
-    .min = 1,
     .max = OPERANDS_ANY,
 };
 
-static int remove_one(struct session *s, const char *word, struct verror *err)
+static int remove_env(struct session *s, const char *name, struct verror *err)
 {
     struct env *env;
-    int r = session_env(s, word, true, &env, err);
+    int r = env_open(&s->home, name, true, true, &env, err);
     if (r < 0)
         return r;
     _cleanup_free_ char *address = xstrdup(env->manifest->address);
-    _cleanup_free_ char *name = xstrdup(env->name);
     bool plain = fallback_owns(&s->home, name, address);
-    r = hide_env(&s->home, name, err);
+    r = hide_env(&s->home, name, true, err);
     if (r == 0)
         r = env_remove(env, err);
     env_free(env);
@@ -45,17 +43,40 @@ static int remove_one(struct session *s, const char *word, struct verror *err)
     return 0;
 }
 
+static int remove_each(struct session *s, const struct words *words,
+                       int (*select)(const struct session *, const char *, char **,
+                                     struct verror *),
+                       struct verror *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < words->n; i++) {
+        _cleanup_free_ char *name = NULL;
+        r = select(s, words->v[i], &name, err);
+        if (r == 0)
+            r = remove_env(s, name, err);
+    }
+    return r;
+}
+
 int cmd_remove(int argc, char **argv)
 {
-    const struct option_spec specs[] = {OPTIONS_END};
+    _cleanup_words_ struct words names = {0};
+    const struct option_spec specs[] = {
+        {'n', "name", OPTION_WORDS, &names, "ENV", "an environment; repeatable"},
+        OPTIONS_END,
+    };
     _cleanup_words_ struct words operands = {0};
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_session_ struct session s = SESSION_INIT;
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
+    if (!operands.n && !names.n)
+        return print_usage_error("remove", "name an environment or a folder that leads to one");
     r = session_open(&s, &err);
-    for (size_t i = 0; r == 0 && i < operands.n; i++)
-        r = remove_one(&s, operands.v[i], &err);
+    if (r == 0)
+        r = remove_each(&s, &operands, session_select_word, &err);
+    if (r == 0)
+        r = remove_each(&s, &names, session_select, &err);
     return r < 0 ? print_error(&err) : EXIT_DONE;
 }

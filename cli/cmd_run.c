@@ -66,6 +66,22 @@ static int execute(const struct words *command)
     return e == ENOENT ? NOT_FOUND : NOT_RUNNABLE;
 }
 
+/* Plain files of the current generation are run as they are; stale ones are replaced, for which the
+ * environment is opened again, locked. */
+static int make_visible(struct session *s, struct env **env, struct verror *err)
+{
+    if (fallback_current(&s->home, *env))
+        return 0;
+    if (fallback_owns(&s->home, (*env)->name, (*env)->manifest->address)) {
+        _cleanup_free_ char *name = xstrdup((*env)->name);
+        env_free(steal_ptr(*env));
+        int r = env_open(&s->home, name, true, true, env, err);
+        if (r < 0)
+            return r;
+    }
+    return show_env(s, *env, SHOW, err);
+}
+
 int cmd_run(int argc, char **argv)
 {
     const char *name = NULL;
@@ -83,8 +99,8 @@ int cmd_run(int argc, char **argv)
     r = session_open(&s, &err);
     if (r == 0)
         r = session_env(&s, name, false, &env, &err);
-    if (r == 0 && !fallback_owns(&s.home, env->name, env->manifest->address))
-        r = show_env(&s.home, env->name, env->manifest->address, &err);
+    if (r == 0)
+        r = make_visible(&s, &env, &err);
     if (no_fuse(r) && env)
         no_fuse_hint(&err, env->name);
     if (r < 0) {

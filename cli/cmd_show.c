@@ -1,3 +1,4 @@
+#include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/options.h"
@@ -67,10 +68,16 @@ int cmd_show(int argc, char **argv)
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
+    if (operands.n && name)
+        return print_usage_error("show", "name one environment, with -n or without");
     struct env *env = NULL;
+    _cleanup_free_ char *which = NULL;
     r = session_open(&s, &err);
     if (r == 0)
-        r = session_env(&s, operands.n ? operands.v[0] : name, false, &env, &err);
+        r = operands.n ? session_select_word(&s, operands.v[0], &which, &err)
+                       : session_select(&s, name, &which, &err);
+    if (r == 0)
+        r = env_open(&s.home, which, false, true, &env, &err);
     if (r < 0)
         return print_error(&err);
     r = json ? show_json(&s, env) : show_text(env);

@@ -13,8 +13,11 @@ static const struct command_help help = {
     .about = "Shows the daemon: its mounts, the environments in view, messages and memory.",
 };
 
-static int not_running(const struct session *s, bool json)
+static int not_running(const struct session *s, bool json, struct verror *err)
 {
+    int r = heal_stale_mounts(&s->home, err); /* what session_open() could not heal is to be said */
+    if (r < 0)
+        return r;
     if (json)
         return print_json(json_pack("{s:b, s:s}", "running", 0, "hub", s->home.hub));
     printf("no daemon runs; the hub %s is not mounted\n", s->home.hub);
@@ -77,7 +80,7 @@ static int status(struct session *s, bool json, struct verror *err)
     struct control *control;
     int r = control_connect(&s->home, &control, err);
     if (r == -ENOENT)
-        return not_running(s, json);
+        return not_running(s, json, err);
     if (r < 0)
         return r;
     json_t *answer = NULL;

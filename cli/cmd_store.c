@@ -42,12 +42,6 @@ static int run(const struct command_help *help, const struct option_spec *specs,
 
 /* ---- add ---- */
 
-static void warn(const char *line, void *arg)
-{
-    (void)arg;
-    fprintf(stderr, "%s\n", line);
-}
-
 static void print_added(const struct store_command *c, const struct store_image *images)
 {
     json_t *array = json_array();
@@ -80,7 +74,7 @@ static int add(struct store_command *c, struct verror *err)
     struct wheel_options options = {.compile = {.enabled = !c->no_compile, .levels = 1},
                                     .jobs = c->jobs,
                                     .progress = progress,
-                                    .warn = warn};
+                                    .warn = print_wheel_warning};
     r = store_lock_shared(c->s.store, err);
     if (r == 0)
         r = wheel_ingest(c->s.store, &interp->target, sources, n, &options, images, err);

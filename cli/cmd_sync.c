@@ -21,6 +21,8 @@ static int sync_env(struct session *s, const struct sync *o, struct verror *err)
 {
     _cleanup_apply_ struct apply a = APPLY_INIT;
     int r = apply_open(&a, s, o->env, o->python, NULL, err);
+    if (r == 0)
+        r = apply_check_address(&a, o->fallback, err);
     if (r < 0)
         return r;
     a.jobs = o->jobs;

@@ -11,7 +11,7 @@
 
 static const struct command_help help = {
     .name = "umount",
-    .synopsis = "PROJECT|DIR|ENV\n--all",
+    .synopsis = "PROJECT|DIR|ENV\n-n ENV\n--all",
     .about =
         "Takes a project's environment out of the hub, or a mount made by venvfs mount ENV DIR\n"
         "away. Nothing is removed: venvfs mount shows it again. --all ends the daemon.",
@@ -53,30 +53,53 @@ static int umount_dir(struct session *s, const char *word, struct verror *err)
     return r == -EINVAL ? -ENOENT : r;
 }
 
-static int umount_one(struct session *s, const char *word, struct verror *err)
+static int unknown(const char *word, struct verror *err)
 {
-    int r = umount_dir(s, word, err);
-    if (r != -ENOENT)
-        return r;
-    verror_release(err);
+    verror_set(err, ENOENT, "%s is neither a mount of venvfs nor a project or environment", word);
+    return verror_hint(err, "venvfs status lists the mounts");
+}
+
+static int umount_env(struct session *s, const char *name, const char *word, struct verror *err)
+{
     struct env *env;
-    _cleanup_verror_ struct verror unknown = VERROR_INIT;
-    _cleanup_free_ char *name = is_folder_word(word) ? NULL : env_name_of_project(&s->home, word);
-    r = session_env(s, name ? name : word, false, &env, &unknown);
-    if (r < 0) {
-        verror_set(err, ENOENT, "%s is neither a mount of venvfs nor a project or environment",
-                   word);
-        return verror_hint(err, "venvfs status lists the mounts");
-    }
-    r = hide_env(&s->home, env->name, err);
+    int r = env_open(&s->home, name, false, true, &env, err);
+    if (r < 0)
+        return r == -ENOENT ? unknown(word, err) : r;
+    r = hide_env(&s->home, env->name, false, err);
     env_free(env);
     return r;
+}
+
+static int umount_word(struct session *s, const char *word, struct verror *err)
+{
+    _cleanup_free_ char *name = NULL;
+    enum word kind;
+    int r = session_word(s, word, &kind, err);
+    if (r == 0 && kind == WORD_FOLDER) {
+        r = umount_dir(s, word, err);
+        if (r != -ENOENT)
+            return r;
+        verror_release(err);
+        r = session_select_word(s, word, &name, err) < 0 ? unknown(word, err) : 0;
+    }
+    if (r < 0)
+        return r;
+    return umount_env(s, name ? name : word, word, err);
+}
+
+static int umount_named(struct session *s, const char *given, struct verror *err)
+{
+    _cleanup_free_ char *name = NULL;
+    int r = session_select(s, given, &name, err);
+    return r < 0 ? r : umount_env(s, name, given, err);
 }
 
 int cmd_umount(int argc, char **argv)
 {
     bool all = false;
+    const char *env = NULL;
     const struct option_spec specs[] = {
+        {'n', "name", OPTION_STRING, &env, "ENV", "an environment"},
         {'a', "all", OPTION_FLAG, &all, NULL, "the hub and every mount"},
         OPTIONS_END,
     };
@@ -86,10 +109,12 @@ int cmd_umount(int argc, char **argv)
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
-    if (all == (operands.n == 1))
+    if (operands.n + (env != NULL) + all != 1)
         return print_usage_error("umount", "name a project, a folder or an environment, or --all");
     r = session_open(&s, &err);
     if (r == 0)
-        r = all ? umount_all(&s, &err) : umount_one(&s, operands.v[0], &err);
+        r = all   ? umount_all(&s, &err)
+            : env ? umount_named(&s, env, &err)
+                  : umount_word(&s, operands.v[0], &err);
     return r < 0 ? print_error(&err) : EXIT_DONE;
 }

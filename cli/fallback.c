@@ -1,8 +1,6 @@
 #include "cli/fallback.h"
 
 #include <errno.h>
-#include <jansson.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -12,85 +10,44 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/compose.h"
-
-/* What a fallback wrote: the folder is known by its inode, so one that a user put in its place is
- * never taken for ours. */
-struct written {
-    char *path;
-    uint64_t dev, ino;
-    unsigned generation;
-};
-
-static char *record_path(const struct home *home, const char *env_name)
-{
-    return xasprintf("%s/%s/fallback.json", home->envs, env_name);
-}
-
-static bool read_record(const struct home *home, const char *env_name, struct written *ret)
-{
-    enum { LARGEST = 64 << 10 };
-    _cleanup_free_ char *file = record_path(home, env_name);
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    if (io_read_file(file, &text, LARGEST) < 0)
-        return false;
-    json_t *o = json_loadb(text.buf, text.len, 0, NULL);
-    const char *path;
-    json_int_t dev, ino, generation;
-    bool ok = o && json_unpack(o, "{s:s, s:I, s:I, s:I}", "path", &path, "dev", &dev, "ino", &ino,
-                               "generation", &generation) == 0;
-    if (ok)
-        *ret = (struct written){.path = xstrdup(path),
-                                .dev = (uint64_t)dev,
-                                .ino = (uint64_t)ino,
-                                .generation = (unsigned)generation};
-    json_decref(o);
-    return ok;
-}
-
-static int write_record(const struct home *home, const struct env *env, struct verror *err)
-{
-    struct stat st;
-    const char *path = env->manifest->address;
-    if (lstat(path, &st) < 0)
-        return verror_errno(err, errno, "%s", path);
-    json_t *o =
-        json_pack("{s:s, s:I, s:I, s:I}", "path", path, "dev", (json_int_t)st.st_dev, "ino",
-                  (json_int_t)st.st_ino, "generation", (json_int_t)env->manifest->generation);
-    _cleanup_free_ char *text = json_dumps(o, JSON_INDENT(2));
-    _cleanup_free_ char *file = record_path(home, env->name);
-    json_decref(o);
-    int r = text ? io_write_file_atomic(file, text, strlen(text), 0644, false) : -EINVAL;
-    return r < 0 ? verror_errno(err, r, "writing %s", file) : 0;
-}
-
-/* Is the folder at path the one of the record? */
-static bool is_written(const struct written *w, const char *path)
-{
-    struct stat st;
-    return strcmp(w->path, path) == 0 && lstat(path, &st) == 0 && S_ISDIR(st.st_mode) &&
-           (uint64_t)st.st_dev == w->dev && (uint64_t)st.st_ino == w->ino;
-}
+#include "cli/link.h"
+#include "cli/print.h"
+#include "env/plain.h"
+#include "fs/stubs.h"
 
 bool fallback_owns(const struct home *home, const char *env_name, const char *path)
 {
-    struct written w;
-    if (!read_record(home, env_name, &w))
-        return false;
-    bool owns = is_written(&w, path);
-    free(w.path);
-    return owns;
+    _cleanup_plain_ struct plain plain = {.path = NULL};
+    return plain_read(home, env_name, &plain) && plain_is_at(&plain, path);
+}
+
+bool fallback_current(const struct home *home, const struct env *env)
+{
+    _cleanup_plain_ struct plain plain = {.path = NULL};
+    return plain_read(home, env->name, &plain) && plain_is_at(&plain, env->manifest->address) &&
+           plain.generation == env->manifest->generation;
+}
+
+static int set_aside(const char *address, char **old, struct verror *err)
+{
+    *old = xasprintf("%s.venvfs-old-%ld", address, (long)getpid());
+    int r = io_rename(address, *old);
+    return r < 0 ? verror_errno(err, r, "%s", address) : 0;
+}
+
+/* Stubs of the days when there was FUSE, at an address in the hub. */
+static bool is_stubs(const struct home *home, const struct env *env)
+{
+    _cleanup_free_ char *in_hub = hub_path(home, env->name);
+    return strcmp(env->manifest->address, in_hub) == 0 && stubs_alone(home, env->name);
 }
 
 /* Makes room at the address: ours is renamed to *old, a link of ours is removed. */
-static int make_room(const struct home *home, const struct env *env, bool owned, char **old,
-                     struct verror *err)
+static int make_room(const struct home *home, const struct env *env, char **old, struct verror *err)
 {
     const char *address = env->manifest->address;
-    if (owned) {
-        *old = xasprintf("%s.venvfs-old-%ld", address, (long)getpid());
-        int r = io_rename(address, *old);
-        return r < 0 ? verror_errno(err, r, "%s", address) : 0;
-    }
+    if (fallback_owns(home, env->name, address) || is_stubs(home, env))
+        return set_aside(address, old, err);
     _cleanup_free_ char *leads_to = env_name_of_path(home, address);
     struct stat st;
     if (lstat(address, &st) < 0)
@@ -100,10 +57,11 @@ static int make_room(const struct home *home, const struct env *env, bool owned,
         return r < 0 ? verror_errno(err, r, "%s", address) : 0;
     }
     verror_set(err, EEXIST, "%s exists and was not made by venvfs; it stays untouched", address);
-    return verror_hint(err, "move it away, or venvfs materialize -n %s DIR elsewhere", env->name);
+    _cleanup_free_ char *word = print_word(env->name);
+    return verror_hint(err, "move it away, or venvfs materialize -n %s DIR elsewhere", word);
 }
 
-static int replace_folder(struct session *s, const struct env *env, bool owned, struct verror *err)
+static int replace_folder(struct session *s, const struct env *env, struct verror *err)
 {
     const char *address = env->manifest->address;
     _cleanup_free_ char *old = NULL;
@@ -115,7 +73,7 @@ static int replace_folder(struct session *s, const struct env *env, bool owned, 
     if (r == 0)
         r = write_plain_files(s, env->manifest, address, new, err);
     if (r == 0)
-        r = make_room(&s->home, env, owned, &old, err);
+        r = make_room(&s->home, env, &old, err);
     if (r == 0 && (r = io_rename(new, address)) < 0)
         verror_errno(err, r, "%s", address);
     if (r < 0 && old)
@@ -126,13 +84,30 @@ static int replace_folder(struct session *s, const struct env *env, bool owned, 
 
 int fallback_write(struct session *s, const struct env *env, struct verror *err)
 {
-    struct written w = {.path = NULL};
-    const char *address = env->manifest->address;
-    bool owned = read_record(&s->home, env->name, &w) && is_written(&w, address);
-    bool current = owned && w.generation == env->manifest->generation;
-    free(w.path);
-    if (current)
+    if (fallback_current(&s->home, env))
         return 0;
-    int r = replace_folder(s, env, owned, err);
-    return r < 0 ? r : write_record(&s->home, env, err);
+    int r = replace_folder(s, env, err);
+    if (r < 0)
+        return r;
+    return plain_record(&s->home, env->name, env->manifest->address, env->manifest->generation,
+                        err);
+}
+
+int fallback_retire(const struct home *home, const struct env *env, struct verror *err)
+{
+    const char *address = env->manifest->address;
+    _cleanup_free_ char *old = NULL;
+    if (!fallback_owns(home, env->name, address))
+        return 0;
+    int r = set_aside(address, &old, err);
+    if (r < 0)
+        return r;
+    r = link_make(home, address, env->name, err);
+    if (r < 0) {
+        (void)io_rename(old, address);
+        return r;
+    }
+    plain_forget(home, env->name);
+    r = path_remove_tree(old);
+    return r < 0 ? verror_errno(err, r, "removing the plain files in %s", old) : 0;
 }

@@ -7,10 +7,16 @@
 #include "env/envs.h"
 
 /* Writes the current generation at the environment's address, replacing what an earlier fallback
- * wrote there (ENVS/NAME/fallback.json remembers which folder that was) or our link. Anything else
- * at the address: -EEXIST. Nothing to do when that generation is there already. */
+ * wrote there (env/plain.h), our link, or stubs. Anything else at the address: -EEXIST. Nothing to
+ * do when that generation is there already. The caller holds the environment's lock. */
 int fallback_write(struct session *s, const struct env *env, struct verror *err);
 /* Is the folder at this path one that a fallback of the environment wrote? */
 bool fallback_owns(const struct home *home, const char *env_name, const char *path);
+/* Are there plain files of the current generation at the environment's address? */
+bool fallback_current(const struct home *home, const struct env *env);
+/* Where there is FUSE again: what a fallback wrote at the address gives way to the link to HUB/NAME
+ * (in the hub, the daemon saw to that at its start). Nothing to do when there is none. The caller
+ * holds the environment's lock. */
+int fallback_retire(const struct home *home, const struct env *env, struct verror *err);
 
 #endif

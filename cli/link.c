@@ -15,7 +15,7 @@ int link_free(const struct home *home, const char *path, struct verror *err)
 {
     if (!path_exists(path))
         return 0;
-    _cleanup_free_ char *name = env_name_of_path(home, path);
+    _cleanup_free_ char *name = env_name_at(home, path);
     if (!name) {
         verror_set(err, EEXIST, "%s exists", path);
         return verror_hint(err, "venvfs replaces nothing that it did not make");

@@ -6,12 +6,14 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/address.h"
 #include "cli/binding.h"
 #include "cli/difference.h"
 #include "cli/fallback.h"
 #include "cli/link.h"
 #include "cli/print.h"
 #include "env/project.h"
+#include "env/project_git.h"
 
 /* pyenv's and uv's rule: the file counts for its folder and all below. */
 static bool has_python_version(const char *dir)
@@ -39,35 +41,47 @@ static int replace(char **p, const char *value)
     return 1;
 }
 
-static int open_new(struct apply *a, struct session *s, const struct mount_options *o,
-                    const struct project *project, const char *name, const char *address,
-                    struct verror *err)
+/* What an environment is opened or made with. */
+struct opening {
+    const char *name, *address;
+    const char *python; /* -p, or NULL */
+    const char *start;  /* the project's folder when a .python-version counts for it, or NULL */
+};
+
+static int open_new(struct apply *a, struct session *s, const struct opening *o,
+                    const struct project *project, struct verror *err)
 {
     struct interp *interp;
     a->compile = true;
     int r = interp_find(&s->home, o->python, project->dir, &interp, err);
     if (r < 0)
         return r;
-    return apply_create(a, s, name, interp, address, path_basename(project->dir), err);
+    return apply_create(a, s, o->name, interp, o->address, path_basename(project->dir), err);
 }
 
-/* A copied folder: the packages and options of the environment its link leads to. */
-static int open_clone(struct apply *a, struct session *s, const char *source, const char *name,
-                      const char *address, struct verror *err)
+/* A copied folder: the packages and options of the environment its link leads to. Its interpreter
+ * too, unless the command or the copy's .python-version asks for another: then the packages are
+ * those of the lock. */
+static int open_clone(struct apply *a, struct session *s, const struct opening *o,
+                      const char *source, struct verror *err)
 {
     struct env *from;
     int r = env_open(&s->home, source, false, false, &from, err);
     if (r < 0)
         return r;
     struct interp *interp;
-    r = interp_load(&s->home, from->manifest->executable, &interp, err);
+    if (o->python || o->start)
+        r = interp_find(&s->home, o->python, o->start, &interp, err);
+    else
+        r = interp_load(&s->home, from->manifest->executable, &interp, err);
     if (r == 0)
-        r = apply_create(a, s, name, interp, address, from->manifest->prompt, err);
+        r = apply_create(a, s, o->name, interp, o->address, from->manifest->prompt, err);
     if (r == 0) {
         manifest_free(a->next);
         a->next = manifest_copy(from->manifest);
         apply_recall(a);
-        replace(&a->next->address, address);
+        apply_interp(a, steal_ptr(a->interp));
+        replace(&a->next->address, o->address);
         print_note("a copy of %s: cloned its environment %s", from->manifest->project, source);
     }
     env_free(from);
@@ -82,14 +96,16 @@ static int open_binding(struct apply *a, struct session *s, const struct mount_o
     enum { ATTEMPTS = 10 };
     bool exists = b->exists;
     const char *start = has_python_version(project->dir) ? project->dir : NULL;
+    const struct opening with = {
+        .name = b->name, .address = address, .python = o->python, .start = start};
     for (int i = 0;; i++) {
         int r;
         if (exists)
             r = apply_open(a, s, b->name, o->python, start, err);
         else if (b->clone_of)
-            r = open_clone(a, s, b->clone_of, b->name, address, err);
+            r = open_clone(a, s, &with, b->clone_of, err);
         else
-            r = open_new(a, s, o, project, b->name, address, err);
+            r = open_new(a, s, &with, project, err);
         bool missed = exists ? r == -ENOENT && !a->env : r == -EEXIST;
         if (!missed || i == ATTEMPTS)
             return r;
@@ -148,6 +164,14 @@ static void keep_editable(struct apply *a, const struct project *project)
     }
 }
 
+/* A convenience: a checkout that cannot be written gets its environment all the same. */
+static void hide_from_git(const char *link)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    if (project_git_exclude(link, &err) < 0)
+        print_warning("git will show .venv: %s", verror_message(&err));
+}
+
 static int mount_bound(struct session *s, const struct mount_options *o,
                        const struct project *project, const struct binding *b, const char *address,
                        struct verror *err)
@@ -171,9 +195,11 @@ static int mount_bound(struct session *s, const struct mount_options *o,
         r = apply_commit(&a, a.before ? "mount" : b->clone_of ? "clone" : "create", err);
     if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))
         r = project_link(project, &s->home, b->name, err);
+    if (r == 0 && !o->no_link)
+        hide_from_git(project->link);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    if (r < 0 && !had_link)
+    if (r < 0 && !had_link) /* no link that dangles */
         link_remove(&s->home, project->link, b->name);
     return r;
 }
@@ -187,7 +213,9 @@ int mount_project(struct session *s, const struct mount_options *o, const char *
     int r = project_inspect(dir, o->lock, &project, err);
     if (r < 0)
         return r;
-    r = binding_find(&s->home, &project, o->no_link, &b, err);
+    r = address_usable(project.dir, err);
+    if (r == 0)
+        r = binding_find(&s->home, &project, o->no_link, &b, err);
     if (r == 0) {
         *address = o->no_link ? hub_path(&s->home, b.name) : xstrdup(project.link);
         r = mount_bound(s, o, &project, &b, *address, err);

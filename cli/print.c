@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "base/strbuf.h"
 
 static bool quiet;
 
@@ -31,22 +32,46 @@ const char *print_style(FILE *stream, enum style style)
     return codes[style];
 }
 
+/* The bytes of a control character that s begins with (C0, DEL, or C1 in UTF-8), else 0. */
+static size_t control_length(const char *s)
+{
+    unsigned char a = (unsigned char)s[0], b = a ? (unsigned char)s[1] : 0;
+    if (a < 0x20 || a == 0x7f)
+        return 1;
+    return a == 0xc2 && b >= 0x80 && b < 0xa0 ? 2 : 0;
+}
+
+/* Writes text as one line. Messages quote what wheels, locks and servers say, which must neither
+ * look like a line of ours nor command the terminal; none of ours holds a control character. */
+static void put_line(const char *text)
+{
+    while (*text) {
+        size_t n = control_length(text);
+        if (n == 0)
+            fputc(*text++, stderr);
+        for (; n > 0; n--)
+            fprintf(stderr, "\\x%02x", (unsigned char)*text++);
+    }
+    fputc('\n', stderr);
+}
+
 static void say(enum style style, const char *label, const char *fmt, va_list ap)
     __attribute__((format(printf, 3, 0)));
 static void say(enum style style, const char *label, const char *fmt, va_list ap)
 {
+    _cleanup_free_ char *text = xvasprintf(fmt, ap);
     fprintf(stderr, "%s%s%s", print_style(stderr, style), label, print_style(stderr, STYLE_PLAIN));
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    put_line(text);
 }
 
 int print_error(const struct verror *err)
 {
-    fprintf(stderr, "%svenvfs:%s %s\n", print_style(stderr, STYLE_RED),
-            print_style(stderr, STYLE_PLAIN), verror_message(err));
+    fprintf(stderr, "%svenvfs:%s ", print_style(stderr, STYLE_RED),
+            print_style(stderr, STYLE_PLAIN));
+    put_line(verror_message(err));
     if (err->hint)
         print_hint("%s", err->hint);
-    return EXIT_FAILED;
+    return err->errnum == ENOTUNIQ ? EXIT_USAGE : EXIT_FAILED;
 }
 
 int print_usage_error(const char *command, const char *fmt, ...)
@@ -55,9 +80,9 @@ int print_usage_error(const char *command, const char *fmt, ...)
     fprintf(stderr, "%svenvfs%s%s:%s ", print_style(stderr, STYLE_RED), command[0] ? " " : "",
             command, print_style(stderr, STYLE_PLAIN));
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
+    _cleanup_free_ char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    fputc('\n', stderr);
+    put_line(text);
     print_hint("see venvfs %s%s--help", command, command[0] ? " " : "");
     return EXIT_USAGE;
 }
@@ -70,12 +95,38 @@ void print_warning(const char *fmt, ...)
     va_end(ap);
 }
 
+void print_wheel_warning(const char *line, void *arg)
+{
+    static const char label[] = "warning: ";
+    (void)arg;
+    if (strncmp(line, label, sizeof(label) - 1) == 0)
+        line += sizeof(label) - 1;
+    print_warning("%s", line);
+}
+
 void print_hint(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
     say(STYLE_CYAN, "hint: ", fmt, ap);
     va_end(ap);
+}
+
+char *print_word(const char *word)
+{
+    static const char plain[] =
+        "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_@%+=:,./-";
+    if (word[0] && !word[strspn(word, plain)])
+        return xstrdup(word);
+    struct strbuf quoted = STRBUF_INIT;
+    strbuf_addch(&quoted, '\'');
+    for (; *word; word++)
+        if (*word == '\'')
+            strbuf_addstr(&quoted, "'\\''");
+        else
+            strbuf_addch(&quoted, *word);
+    strbuf_addch(&quoted, '\'');
+    return strbuf_detach(&quoted, NULL);
 }
 
 void print_note(const char *fmt, ...)

@@ -8,14 +8,20 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/fallback.h"
+#include "cli/print.h"
 #include "env/project.h"
+#include "fs/control.h"
 
 int session_open(struct session *s, struct verror *err)
 {
     int r = home_locate(&s->home, err);
     if (r < 0)
         return r;
-    return home_create(&s->home, err);
+    r = home_create(&s->home, err);
+    if (r == 0)
+        (void)heal_after_death(&s->home, NULL); /* who needs the mount will say what is wrong */
+    return r;
 }
 
 int session_store(struct session *s, struct verror *err)
@@ -93,6 +99,40 @@ char *env_name_of_path(const struct home *home, const char *path)
     return NULL;
 }
 
+/* Of NAME, NAME-2, NAME-3 ... (see binding_find()) the one whose plain files are at this path. */
+static char *plain_named(const struct home *home, const char *name, const char *path)
+{
+    for (unsigned i = 1;; i++) {
+        char *candidate = i == 1 ? xstrdup(name) : xasprintf("%s-%u", name, i);
+        _cleanup_free_ char *folder = path_join(home->envs, candidate);
+        if (fallback_owns(home, candidate, path))
+            return candidate;
+        free(candidate);
+        if (!path_exists(folder))
+            return NULL;
+    }
+}
+
+/* By the name that cmd_create.c or project.c gave it; `real` is the path without links before its
+ * last component. */
+static char *plain_at(const struct home *home, const char *path, const char *real)
+{
+    _cleanup_free_ char *folder = path_dirname(real);
+    _cleanup_free_ char *name = project_env_name(path_basename(real)[0] == '.' ? folder : path);
+    return plain_named(home, name, path);
+}
+
+char *env_name_at(const struct home *home, const char *path)
+{
+    char *found = env_name_of_path(home, path);
+    _cleanup_free_ char *absolute = found ? NULL : path_absolute(path);
+    _cleanup_free_ char *real = absolute ? resolve_parent(absolute) : NULL;
+    if (!real)
+        return found;
+    found = plain_at(home, absolute, real);
+    return found ? found : plain_at(home, real, real);
+}
+
 char *env_name_of_project(const struct home *home, const char *dir)
 {
     _cleanup_free_ char *link = path_join(dir, ".venv");
@@ -114,19 +154,62 @@ char *env_name_of_project(const struct home *home, const char *dir)
 
 static int select_folder(const struct session *s, const char *dir, char **name, struct verror *err)
 {
-    *name = env_name_of_path(&s->home, dir);
+    *name = env_name_at(&s->home, dir);
     if (!*name)
         *name = env_name_of_project(&s->home, dir);
     if (*name)
         return 0;
+    _cleanup_free_ char *word = print_word(dir);
     verror_set(err, ENOENT, "%s has no environment", dir);
-    return verror_hint(err, "venvfs mount %s makes one", dir);
+    return verror_hint(err, "venvfs mount %s makes one", word);
+}
+
+static bool is_folder(const char *path)
+{
+    struct stat st;
+    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool is_env(const struct session *s, const char *name)
+{
+    if (!env_name_ok(name))
+        return false;
+    _cleanup_free_ char *current = xasprintf("%s/%s/current", s->home.envs, name);
+    return path_exists(current);
+}
+
+int session_word(const struct session *s, const char *word, enum word *ret, struct verror *err)
+{
+    bool bare = !is_folder_word(word), folder = !bare || is_folder(word);
+    bool env = bare && is_env(s, word);
+    if (folder && env) {
+        _cleanup_free_ char *bound = env_name_of_project(&s->home, word);
+        _cleanup_free_ char *quoted = print_word(word);
+        if (!bound || strcmp(bound, word) != 0) {
+            verror_set(err, ENOTUNIQ, "%s is a folder and an environment", word);
+            return verror_hint(err, "write ./%s for the one, -n %s for the other", quoted, quoted);
+        }
+    }
+    *ret = folder ? WORD_FOLDER : env ? WORD_ENV : WORD_NEITHER;
+    return 0;
+}
+
+int session_select_word(const struct session *s, const char *word, char **name, struct verror *err)
+{
+    enum word kind;
+    int r = session_word(s, word, &kind, err);
+    if (r < 0)
+        return r;
+    if (kind == WORD_FOLDER)
+        return select_folder(s, word, name, err);
+    *name = xstrdup(word);
+    return 0;
 }
 
 int session_select(const struct session *s, const char *given, char **name, struct verror *err)
 {
     *name = NULL;
-    if (given && is_folder_word(given))
+    if (given && (is_folder_word(given) || (!is_env(s, given) && is_folder(given))))
         return select_folder(s, given, name, err);
     if (given) {
         *name = xstrdup(given);
@@ -134,7 +217,7 @@ int session_select(const struct session *s, const char *given, char **name, stru
     }
     const char *active = getenv("VIRTUAL_ENV");
     if (active && active[0] == '/')
-        *name = env_name_of_path(&s->home, active);
+        *name = env_name_at(&s->home, active);
     if (*name)
         return 0;
     _cleanup_free_ char *dir = project_find(".");

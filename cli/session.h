@@ -16,7 +16,8 @@ struct session {
         .store = NULL                                                                              \
     }
 
-/* Locates the user's folders and makes those that are missing. */
+/* Locates the user's folders, makes those that are missing, and unmounts what a killed daemon left,
+ * so that every command heals it. */
 int session_open(struct session *s, struct verror *err);
 /* Opens the store, making it when missing. Idempotent. */
 int session_store(struct session *s, struct verror *err);
@@ -33,13 +34,25 @@ char *hub_path(const struct home *home, const char *name);
  * The hub need not be mounted. malloc'ed, or NULL. */
 char *env_name_of_path(const struct home *home, const char *path);
 
+/* The same, or the one whose plain files (a fallback's) are at this path. */
+char *env_name_at(const struct home *home, const char *path);
+
 /* The environment of a project's folder: the one its .venv leads to, else the one bound to it by
  * name. malloc'ed, or NULL when it has none. */
 char *env_name_of_project(const struct home *home, const char *dir);
 
-/* The environment that is meant: `given` (a name or a folder), else the active one (VIRTUAL_ENV),
- * else that of the project in or above the current folder. malloc'ed into *name. -ENOENT. */
+/* What a word on the command line names. A bare one may be a folder or an environment. */
+enum word { WORD_NEITHER, WORD_FOLDER, WORD_ENV };
+/* -ENOTUNIQ, which is wrong usage (print_error()): it is both, and they are not bound together; the
+ * hint has the way to write each. */
+int session_word(const struct session *s, const char *word, enum word *ret, struct verror *err);
+
+/* The environment that is meant: `given` with -n (a name, else a folder), else the active one
+ * (VIRTUAL_ENV), else that of the project in or above the current folder. malloc'ed into *name.
+ * -ENOENT. */
 int session_select(const struct session *s, const char *given, char **name, struct verror *err);
+/* The same for an operand, where a bare word that is both is refused. */
+int session_select_word(const struct session *s, const char *word, char **name, struct verror *err);
 /* session_select() and env_open(); lock: for a change. */
 int session_env(const struct session *s, const char *given, bool lock, struct env **ret,
                 struct verror *err);

@@ -8,7 +8,10 @@
 
 #include "base/mem.h"
 #include "base/path.h"
-#include "cli/session.h"
+#include "cli/address.h"
+#include "cli/fallback.h"
+#include "cli/link.h"
+#include "cli/print.h"
 #include "fs/control.h"
 
 bool daemon_unwanted(void)
@@ -24,27 +27,33 @@ bool no_fuse(int error)
 
 void no_fuse_hint(struct verror *err, const char *env_name)
 {
+    _cleanup_free_ char *word = print_word(env_name);
     _cleanup_free_ char *remedy = xstrdup(err->hint ? err->hint : "write it as plain files");
-    verror_hint(err, "%s: venvfs materialize -n %s DIR, or --fallback with create, mount and sync",
-                remedy, env_name);
+    const char * or = strstr(remedy, "plain files") ? "" : ", or write it as plain files";
+    verror_hint(err, "%s%s: venvfs mount -n %s --fallback", remedy, or, word);
 }
 
-static int look(const char *name, const char *address, struct verror *err)
+static int look(const struct home *home, const char *name, struct verror *err)
 {
-    _cleanup_free_ char *cfg = path_join(address, "pyvenv.cfg");
+    _cleanup_free_ char *in_hub = hub_path(home, name), *cfg = path_join(in_hub, "pyvenv.cfg");
     struct stat st;
     if (stat(cfg, &st) == 0)
         return 0;
-    verror_errno(err, errno, "environment %s is mounted, but %s cannot be seen from here", name,
+    int errnum = errno;
+    if (errnum == ENOENT && stat(in_hub, &st) == 0)
+        return 0; /* its user has removed it */
+    verror_errno(err, errnum, "environment %s is mounted, but %s cannot be seen from here", name,
                  cfg);
+    if (errnum == EIO)
+        return verror_hint(err, "%s/daemon.log says why; venvfs store verify names what is damaged",
+                           home->root);
     return verror_hint(err, "the daemon may run in another mount namespace (a container, sudo): "
                             "venvfs umount --all there, then try again");
 }
 
-int show_env(const struct home *home, const char *name, const char *address, struct verror *err)
+/* Through the daemon. */
+static int attach(const struct home *home, const char *name, struct verror *err)
 {
-    if (daemon_unwanted())
-        return 0;
     struct control *control;
     int r = control_start(home, &control, err);
     if (r < 0)
@@ -58,12 +67,40 @@ int show_env(const struct home *home, const char *name, const char *address, str
         return -EIO;
     }
     json_decref(answer);
-    _cleanup_free_ char *in_hub = hub_path(home, name);
-    r = look(name, in_hub, err);
-    return r < 0 ? r : look(name, address, err);
+    return look(home, name, err);
 }
 
-int hide_env(const struct home *home, const char *name, struct verror *err)
+static int show_plain(struct session *s, const struct env *env, struct verror *err)
+{
+    print_note("plain files at %s, because %s", env->manifest->address, verror_message(err));
+    verror_release(err);
+    return fallback_write(s, env, err);
+}
+
+/* The way from the address into the hub. */
+static int lead_there(const struct home *home, const struct env *env, struct verror *err)
+{
+    const char *address = env->manifest->address;
+    if (fallback_owns(home, env->name, address))
+        return fallback_retire(home, env, err);
+    return path_exists(address) ? 0 : link_make(home, address, env->name, err);
+}
+
+int show_env(struct session *s, const struct env *env, enum show how, struct verror *err)
+{
+    bool plain = fallback_owns(&s->home, env->name, env->manifest->address);
+    int r = address_check(&s->home, env, how != SHOW, err);
+    if (r < 0)
+        return r;
+    if (daemon_unwanted())
+        return plain ? fallback_write(s, env, err) : 0;
+    r = attach(&s->home, env->name, err);
+    if (no_fuse(r) && (plain || how == SHOW_OR_FALLBACK))
+        return show_plain(s, env, err);
+    return r < 0 ? r : lead_there(&s->home, env, err);
+}
+
+int hide_env(const struct home *home, const char *name, bool removed, struct verror *err)
 {
     struct control *control;
     int r = control_connect(home, &control, err);
@@ -72,7 +109,9 @@ int hide_env(const struct home *home, const char *name, struct verror *err)
     if (r < 0)
         return r;
     json_t *answer = NULL;
-    r = control_call(control, json_pack("{s:s, s:s}", "do", "detach", "env", name), &answer, err);
+    r = control_call(
+        control, json_pack("{s:s, s:s, s:b}", "do", "detach", "env", name, "removed", (int)removed),
+        &answer, err);
     control_close(control);
     json_decref(answer);
     return r == -ENOENT ? 0 : r; /* not in view: as wished */

@@ -191,6 +191,8 @@ static int write_tree(const struct view *view, struct blob_reader *reader, const
         r = verror_errno(err, fd, "making %s", dir);
     else
         r = write_folder(&w, fd, view_root(view), 0, dir);
+    if (r == 0) /* what is missing then was not noticed */
+        r = view_check_images(view, err);
     for (size_t i = 0; i < layers; i++)
         image_where_free(w.where[i]);
     free(w.where);

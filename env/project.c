@@ -12,7 +12,6 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
-#include "env/project_git.h"
 
 enum { NAME_BYTES = 90, PYPROJECT_MAX = 16 << 20 };
 
@@ -222,16 +221,13 @@ enum link_state project_link_state(const struct project *project, const struct h
     return state;
 }
 
-static int refuse_link(const struct project *project, const struct home *home, struct verror *err)
+static int refuse_link(const struct project *project, struct verror *err)
 {
     struct stat st;
     bool dir = lstat(project->link, &st) == 0 && S_ISDIR(st.st_mode);
     verror_set(err, EEXIST, "%s is %s, not venvfs's; it was left alone", project->link,
                dir ? "a real folder" : "a file or a link to somewhere else");
-    (void)home;
-    return dir ? verror_hint(err, "venvfs adopt %s takes it over; --no-link leaves it",
-                             project->link)
-               : verror_hint(err, "--no-link leaves it; or remove it and try again");
+    return verror_hint(err, "move it away, or use --no-link and reach the environment in the hub");
 }
 
 int project_link(const struct project *project, const struct home *home, const char *env_name,
@@ -241,7 +237,7 @@ int project_link(const struct project *project, const struct home *home, const c
     _cleanup_free_ char *now = NULL;
     enum link_state state = project_link_state(project, home, &now);
     if (state == LINK_FOREIGN)
-        return refuse_link(project, home, err);
+        return refuse_link(project, err);
     if (state == LINK_ABSENT || !now || strcmp(now, wanted) != 0) {
         _cleanup_free_ char *tmp = xasprintf("%s.venvfs-%ld", project->link, (long)getpid());
         (void)unlink(tmp);
@@ -253,7 +249,7 @@ int project_link(const struct project *project, const struct home *home, const c
             return verror_errno(err, r, "making %s", project->link);
         }
     }
-    return project_git_exclude(project->link, err);
+    return 0;
 }
 
 char *project_find(const char *start)

@@ -38,8 +38,7 @@ enum link_state {
 };
 enum link_state project_link_state(const struct project *project, const struct home *home,
                                    char **target);
-/* Makes or replaces (LINK_ABSENT, LINK_STALE) the link by rename; in a git checkout that does not
- * ignore it, adds it to .git/info/exclude. */
+/* Makes or replaces (LINK_ABSENT, LINK_STALE) the link by rename. -EEXIST: LINK_FOREIGN. */
 int project_link(const struct project *project, const struct home *home, const char *env_name,
                  struct verror *err);
 /* The project in or above `start` (a folder with .venv of ours, pyproject.toml or a lock).

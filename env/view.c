@@ -1,6 +1,7 @@
 /* A composed view: what its nodes are. Composing is in view_merge.c. */
 #include "env/view_internal.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -73,6 +74,28 @@ bool view_layer_of(const struct view *view, uint32_t image_number, uint32_t *lay
     return true;
 }
 
+bool view_layer_behind(const struct view *view, struct view_node node, uint32_t *layer)
+{
+    if (node.kind == VIEW_IMAGE)
+        *layer = node.layer;
+    else if (node.kind == VIEW_GENERATED && view->generated[node.index].layer != VIEW_NO_LAYER)
+        *layer = view->generated[node.index].layer;
+    else
+        return false;
+    return true;
+}
+
+int view_check_images(const struct view *view, struct verror *err)
+{
+    for (uint32_t i = 0; i < view->n_layers; i++)
+        if (image_damaged(view->layers[i].image))
+            return verror_set(err, EBADMSG,
+                              "image %u of the store was damaged while it was read: its file "
+                              "became shorter, or the disk fails",
+                              view->layers[i].id.number);
+    return 0;
+}
+
 struct view_node view_root(const struct view *view)
 {
     (void)view;
@@ -112,8 +135,10 @@ static bool lookup_merged(const struct view *view, const struct view_merged *dir
     for (uint32_t i = find_top(view, dir, top); i < end && view->tops[i] == top; i++) {
         size_t have_len;
         const char *have = view_ref_name(view, view->refs[i], &have_len);
-        if (have_len == len && memcmp(have, name, len) == 0) {
-            *ret = view_ref_node(view->refs[i]);
+        struct view_node node = view_ref_node(view->refs[i]);
+        bool same = have_len == len && memcmp(have, name, len) == 0;
+        if (same || (node.kind == VIEW_IMAGE && image_damaged(view->layers[node.layer].image))) {
+            *ret = node;
             return true;
         }
     }

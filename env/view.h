@@ -48,10 +48,17 @@ void view_unref(struct view *view);
 size_t view_layers(const struct view *view);
 struct image *view_image(const struct view *view, uint32_t layer); /* borrowed */
 const struct store_image *view_image_id(const struct view *view, uint32_t layer);
+/* The layer that a node's attributes and bytes come from: its image's, or that of the package a
+ * generated file belongs to. False: none, for merged folders and the environment's own files. */
+bool view_layer_behind(const struct view *view, struct view_node node, uint32_t *layer);
+/* -EBADMSG when the file of one of the images lost bytes since it was opened (image_damaged()), so
+ * that what was read from the view may be wrong. The message names the image. */
+int view_check_images(const struct view *view, struct verror *err);
 /* The layer of an image by its number; false: not in this view. */
 bool view_layer_of(const struct view *view, uint32_t image_number, uint32_t *layer);
 
 struct view_node view_root(const struct view *view);
+/* In a merged folder a name that an image has lost by damage is found as its node, not missing. */
 bool view_lookup(const struct view *view, struct view_node dir, const char *name, size_t len,
                  struct view_node *ret);
 /* Resolves a relative path without following symlinks. */

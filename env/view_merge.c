@@ -491,7 +491,7 @@ static int compose(struct compose *c, const struct manifest *m, const struct vie
             return r;
     }
     finish(c);
-    return 0;
+    return view_check_images(v, c->err);
 }
 
 int view_compose(const struct manifest *m, const char *address, const struct view_images *images,

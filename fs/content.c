@@ -61,9 +61,11 @@ int content_read(struct images *images, struct tree *tree, struct view_node node
     memcpy(buf, g.text.buf, head);
     strbuf_release(&g.text);
     if (!g.has_blob)
-        return 0;
+        return tree_node_damaged(tree, node) ? verror_set(err, EUCLEAN, "its image is damaged") : 0;
     ssize_t n = images_read(images, tree_image(tree, g.layer), g.blob, g.offset, buf + head, g.size,
                             nowait, err);
+    if (tree_node_damaged(tree, node))
+        return verror_set(err, EUCLEAN, "its image is damaged");
     if (n < 0)
         return (int)n;
     return (size_t)n == g.size ? 0 : verror_set(err, EIO, "a blob is shorter than its file");

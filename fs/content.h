@@ -12,7 +12,8 @@
 #include "fs/tree.h"
 
 /* Fills buf with exactly size bytes, which must lie within the file. nowait: -EAGAIN when the disk
- * is needed. -EIO: damaged, or shorter than its attributes say; -ENOMEM. */
+ * is needed. -EUCLEAN: the image is damaged, of which the log has a line; -EIO: the blob is, or is
+ * shorter than its attributes say; -ENOMEM. */
 int content_read(struct images *images, struct tree *tree, struct view_node node, uint64_t offset,
                  char *buf, size_t size, bool nowait, struct verror *err);
 

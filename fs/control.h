@@ -6,7 +6,8 @@
  * TEXT}. The first exchange is
  * {"do": "hello", "protocol": 1, "version": "0.1.0"}.
  *
- * Verbs: hello, attach (env: show its current generation), detach (env), mount (env, dir: explicit,
+ * Verbs: hello, attach (env: show its current generation), detach (env; "removed": true
+ * when it is about to be removed: its stubs go too), mount (env, dir: explicit,
  * read-only), umount (dir, or all), status, stop.
  *
  * The daemon is found through HOME/daemon.lock, which it holds exclusively while it lives, and
@@ -41,5 +42,8 @@ int fuse_usable(struct verror *err);
 /* Unmounts mount points of ours that answer ENOTCONN: the hub, and explicit ones listed in
  * HOME/mounts.json. Returns how many, or a negative errno. */
 int heal_stale_mounts(const struct home *home, struct verror *err);
+/* The same when the last daemon died without unmounting; else it costs a few system calls, none of
+ * which touches a mount. A daemon that starts meanwhile waits for the end of it. */
+int heal_after_death(const struct home *home, struct verror *err);
 
 #endif

@@ -5,6 +5,7 @@
 #include <stdatomic.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/mem.h"
 
 struct shared_image {
@@ -12,6 +13,8 @@ struct shared_image {
     struct store_image which;
     struct image *image;
     unsigned refs;                       /* images->lock */
+    bool listed;                         /* images->lock; in its bucket */
+    atomic_bool told;                    /* of its damage */
     _Atomic(struct image_where *) where; /* NULL until the first read; set once */
 };
 
@@ -117,11 +120,51 @@ static int get_open(struct images *im, const struct store_image *which, struct s
     return r;
 }
 
+/* Takes an image out of its bucket; it goes when its users have gone. */
+static void unlist(struct images *im, struct shared_image *s)
+{
+    if (!s->listed)
+        return;
+    struct shared_image **p = bucket(im, s->which.number);
+    while (*p != s)
+        p = &(*p)->next;
+    *p = s->next;
+    s->listed = false;
+}
+
+bool images_damaged(struct images *im, struct shared_image *s)
+{
+    if (!image_damaged(s->image))
+        return false;
+    if (!atomic_exchange(&s->told, true)) {
+        _cleanup_free_ char *path = store_image_path(im->store, &s->which);
+        log_line("%s: became shorter, or the disk fails; what is in it gets EIO", path);
+    }
+    return true;
+}
+
+/* A reference to an open image that is whole; *ret stays NULL when there is none. */
+static int get_whole(struct images *im, const struct store_image *which, struct shared_image **ret,
+                     struct verror *err)
+{
+    struct shared_image *s = NULL;
+    int r = get_open(im, which, &s, err);
+    if (s && images_damaged(im, s)) { /* the file may have been repaired since */
+        pthread_mutex_lock(&im->lock);
+        unlist(im, s);
+        pthread_mutex_unlock(&im->lock);
+        images_put(im, s);
+        s = NULL;
+    }
+    *ret = s;
+    return r;
+}
+
 int images_get(struct images *im, const struct store_image *which, struct shared_image **ret,
                struct verror *err)
 {
     struct shared_image *s = NULL;
-    int r = get_open(im, which, &s, err);
+    int r = get_whole(im, which, &s, err);
     if (r == 0 && !s)
         r = need_reader(im, err);
     if (r < 0)
@@ -144,6 +187,7 @@ int images_get(struct images *im, const struct store_image *which, struct shared
     if (!s) {
         fresh->next = *bucket(im, which->number);
         *bucket(im, which->number) = fresh;
+        fresh->listed = true;
         im->open++;
         *ret = steal_ptr(fresh);
     } else if ((r = check_same(s, which, err)) == 0) {
@@ -163,10 +207,7 @@ void images_put(struct images *im, struct shared_image *s)
     pthread_mutex_lock(&im->lock);
     bool last = --s->refs == 0;
     if (last) {
-        struct shared_image **p = bucket(im, s->which.number);
-        while (*p != s)
-            p = &(*p)->next;
-        *p = s->next;
+        unlist(im, s);
         im->open--;
     }
     pthread_mutex_unlock(&im->lock);

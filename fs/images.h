@@ -23,6 +23,9 @@ void images_free(struct images *images); /* every reference must be gone; NULL i
  * -EBADMSG: another image of this number is open. */
 int images_get(struct images *images, const struct store_image *which, struct shared_image **ret,
                struct verror *err);
+/* Did the image's file lose bytes since it was opened, so that what was read from it may be zeros?
+ * The first who sees it writes a line to the log. The next images_get() opens the file anew. */
+bool images_damaged(struct images *images, struct shared_image *image);
 void images_put(struct images *images, struct shared_image *image); /* NULL is accepted */
 struct image *shared_image_image(const struct shared_image *image); /* borrowed */
 

@@ -612,6 +612,12 @@ bool overlay_resolve(struct overlay *ov, uint64_t nodeid, struct place *ret)
     return true;
 }
 
+bool overlay_is_over(const struct place *place)
+{
+    const struct onode *n = place->up;
+    return n->has_lower && !n->opaque;
+}
+
 /* What the tree has under a name that the layer says nothing of. Its nodeid may be in use for a
  * file that came from there and has moved; then this one gets another. */
 static void lower_place(struct onode *dir, const char *name, size_t len, struct view_node lower,

@@ -55,6 +55,9 @@ struct onode *overlay_root(struct overlay *overlay);
 /* Does the overlay know this nodeid? Then place->up, ->tree and ->node are set. */
 bool overlay_resolve(struct overlay *overlay, uint64_t nodeid, struct place *place);
 
+/* Is what place->node says part of what is shown? Not when the upper has all of it. */
+bool overlay_is_over(const struct place *place);
+
 /* ---- looking ---- */
 
 /* place: a folder. ret: tree, node, nodeid and up are set; overlay is not (no lock of its own). */

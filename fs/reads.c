@@ -38,7 +38,9 @@ static void range_free(struct range *g)
 static void reply(struct session *s, fuse_req_t req, int result, const char *buf, size_t size,
                   const struct verror *err)
 {
-    if (result < 0) {
+    if (result == -EUCLEAN) {
+        fuse_reply_err(req, EIO); /* the log has a line already */
+    } else if (result < 0) {
         log_line("%s: reading a file failed: %s", s->mountpoint, verror_message(err));
         fuse_reply_err(req, result == -ENOMEM ? ENOMEM : EIO);
     } else {

@@ -24,6 +24,9 @@ static ssize_t counted_read(int fd, void *buf, size_t size, void *userdata)
         return n;
     const struct fuse_in_header *in = buf;
     counters_count(s->context.counters, in->opcode);
+    s->request = in->unique;
+    s->request_node = in->nodeid;
+    s->request_opcode = in->opcode;
     if (in->opcode == FUSE_INIT &&
         n >= (ssize_t)(sizeof(*in) + offsetof(struct fuse_init_in, flags) + sizeof(uint32_t))) {
         const struct fuse_init_in *init = (const void *)(in + 1);
@@ -64,6 +67,8 @@ static void set_flag(struct session *s, bool *flag)
 static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *userdata)
 {
     struct session *s = userdata;
+    if (damage_in_answer(s, iov, count))
+        return damage_refuse(s, fd, iov, count);
     bool init = s->init_unique != 0 && patch_init_reply(s, iov, count);
     ssize_t n = writev(fd, iov, count);
     if (init && n > 0)
@@ -79,6 +84,7 @@ static void *loop(void *arg)
 {
     struct session *s = arg;
     struct fuse_buf buf = {0};
+    s->loop = pthread_self();
     while (!fuse_session_exited(s->fuse)) {
         int n = fuse_session_receive_buf(s->fuse, &buf);
         if (n == -EINTR || n == -EAGAIN)

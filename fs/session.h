@@ -47,7 +47,7 @@ struct notices {
     struct notice *list;
     size_t n, alloc;
 };
-void notices_add(void *notices, uint64_t folder, const char *name, size_t len);
+void notices_add(void *notices, uint64_t nodeid, const char *name, size_t len);
 /* Sends and empties. Returns how many were sent. Blocks until requests under way in these folders
  * are answered. */
 size_t notices_send(struct notices *notices, struct session *session);

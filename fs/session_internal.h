@@ -1,4 +1,4 @@
-/* What session.c, ops.c, reads.c and notices.c share. */
+/* What session.c, ops.c, reads.c, damage.c and notices.c share. */
 #ifndef VENVFS_FS_SESSION_INTERNAL_H
 #define VENVFS_FS_SESSION_INTERNAL_H
 
@@ -6,6 +6,7 @@
 #include <fuse3/fuse_lowlevel.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <sys/uio.h>
 
 #include "fs/session.h"
 
@@ -20,8 +21,12 @@ struct session {
     pthread_t thread;
     atomic_bool alive;
     atomic_bool unmounting;
+    pthread_t loop; /* set by itself before the first request */
 
     /* The loop thread's own. */
+    uint64_t request; /* the request in work: what it is, and of which node */
+    uint64_t request_node;
+    uint32_t request_opcode;
     uint64_t init_unique; /* of the kernel's INIT request; 0: answered or not seen */
     uint32_t init_flags;  /* offered by the kernel */
     char *buffer;         /* for answers to READ */
@@ -32,6 +37,12 @@ struct session {
     bool ready, ended;
     unsigned major, minor;
 };
+
+/* Answers that rest on images whose files lost bytes (damage.c). */
+/* Does this one, of the loop to its request in work? */
+bool damage_in_answer(struct session *session, const struct iovec *iov, int count);
+/* Sends EIO in its place and gives back the lookup counts that it carried. Returns as writev(). */
+ssize_t damage_refuse(struct session *session, int fd, const struct iovec *iov, int count);
 
 extern const struct fuse_lowlevel_ops session_ops;
 

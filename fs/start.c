@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/io.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "fs/control.h"
@@ -55,6 +56,19 @@ int heal_stale_mounts(const struct home *home, struct verror *err)
     }
     json_decref(mounts);
     return r < 0 ? r : healed;
+}
+
+/* A daemon that ends in order takes its daemon.json along, and one that lives holds its lock. */
+int heal_after_death(const struct home *home, struct verror *err)
+{
+    _cleanup_free_ char *facts = path_join(home->root, "daemon.json");
+    _cleanup_free_ char *lock_path = path_join(home->root, "daemon.lock");
+    if (!path_exists(facts))
+        return 0;
+    _cleanup_close_ int lock = lock_file(lock_path, LOCK_EXCLUSIVE, false);
+    if (lock < 0)
+        return lock == -EAGAIN ? 0 : verror_errno(err, lock, "%s", lock_path);
+    return heal_stale_mounts(home, err);
 }
 
 /* ---- starting ---- */

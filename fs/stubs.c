@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "env/envs.h"
+#include "env/plain.h"
 #include "fs/stub_text.h"
 
 #define STUB_LINK "../../" STUB_FOLDER "/"
@@ -143,11 +144,27 @@ static int clean_env(struct mover *m, const char *rel, struct verror *err)
     return move_away(m, rel, err);
 }
 
+/* Plain files at HUB/NAME, written when there was no FUSE. */
+static bool is_plain(const struct mover *m, const char *rel)
+{
+    _cleanup_plain_ struct plain plain = {.path = NULL};
+    _cleanup_free_ char *path = path_join(m->stubs->home->hub, rel);
+    return env_name_ok(rel) && plain_read(m->stubs->home, rel, &plain) && plain_is_at(&plain, path);
+}
+
+static int drop_plain(struct mover *m, const char *rel, struct verror *err)
+{
+    plain_forget(m->stubs->home, rel);
+    return stubs_remove(m->stubs, rel, err);
+}
+
 static int clean_hub(struct mover *m, const char *rel, struct verror *err)
 {
     if (strcmp(rel, STUB_FOLDER) == 0)
         return 0;
-    if (!is_folder(m->stubs, rel))
+    if (is_plain(m, rel))
+        return drop_plain(m, rel, err);
+    if (!is_folder(m->stubs, rel) || !env_name_ok(rel))
         return move_away(m, rel, err);
     _cleanup_free_ char *bin = path_join(rel, "bin");
     if (!is_folder(m->stubs, bin)) /* never a stub's */
@@ -157,9 +174,34 @@ static int clean_hub(struct mover *m, const char *rel, struct verror *err)
 
 static int find_any(struct mover *m, const char *rel, struct verror *err)
 {
+    if (is_plain(m, rel))
+        return 0;
     verror_set(err, ENOTEMPTY, "%s is not empty (it has %s) and was never a hub of venvfs",
                m->stubs->home->hub, rel);
     return verror_hint(err, "name another folder by VENVFS_HUB, or empty this one"), -ENOTEMPTY;
+}
+
+/* ---- looking ---- */
+
+static int want_stub(struct mover *m, const char *rel, struct verror *err)
+{
+    (void)err;
+    return is_stub(m->stubs, rel) ? 0 : -ENOTEMPTY;
+}
+
+static int want_bin(struct mover *m, const char *rel, struct verror *err)
+{
+    bool bin = strcmp(path_basename(rel), "bin") == 0 && is_folder(m->stubs, rel);
+    return bin ? each_name(m, rel, want_stub, err) : -ENOTEMPTY;
+}
+
+bool stubs_alone(const struct home *home, const char *name)
+{
+    _cleanup_close_ int folder = io_open(home->hub, O_PATH | O_DIRECTORY, 0);
+    struct stubs s = {.home = home, .folder = folder};
+    struct mover m = {.stubs = &s};
+    return folder >= 0 && env_name_ok(name) && is_folder(&s, name) &&
+           each_name(&m, name, want_bin, NULL) == 0;
 }
 
 /* ---- writing stubs ---- */
@@ -256,6 +298,16 @@ int stubs_remove(struct stubs *s, const char *name, struct verror *err)
 
 /* ---- the folder ---- */
 
+/* Stubs of an environment that was removed while no daemon ran would start one in vain. All that is
+ * no stub was moved away before. */
+static int drop_removed(struct mover *m, const char *rel, struct verror *err)
+{
+    _cleanup_free_ char *current = xasprintf("%s/%s/current", m->stubs->home->envs, rel);
+    if (strcmp(rel, STUB_FOLDER) == 0 || path_exists(current))
+        return 0;
+    return stubs_remove(m->stubs, rel, err);
+}
+
 static int add_missing(struct stubs *s, struct verror *err)
 {
     char **names;
@@ -296,6 +348,8 @@ static int fill_folder(struct stubs *s, struct strbuf *moved, struct verror *err
         r = write_shared(s, err);
     if (r == 0)
         r = each_name(&m, ".", clean_hub, err);
+    if (r == 0)
+        r = each_name(&m, ".", drop_removed, err);
     if (r == 0)
         r = add_missing(s, err);
     free(m.to);

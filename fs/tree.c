@@ -294,6 +294,27 @@ void tree_stat(const struct tree *t, struct view_node node, struct stat *ret)
     };
 }
 
+static bool layer_damaged(const struct tree *t, size_t layer)
+{
+    return images_damaged(t->images, t->layers[layer].image);
+}
+
+bool tree_node_damaged(const struct tree *t, struct view_node node)
+{
+    uint32_t layer;
+    return view_layer_behind(t->view, node, &layer) && layer_damaged(t, layer);
+}
+
+bool tree_list_damaged(const struct tree *t, struct view_node folder)
+{
+    if (folder.kind != VIEW_MERGED)
+        return tree_node_damaged(t, folder);
+    for (size_t i = 0; i < t->n_layers; i++)
+        if (layer_damaged(t, i))
+            return true;
+    return false;
+}
+
 /* Puts the path of a node of an image before what sb holds. */
 static char *image_node_path(const struct image *image, uint32_t node)
 {
@@ -366,7 +387,9 @@ static bool compare_entry(void *arg, const char *name, size_t len, struct view_n
     struct view_node other;
     (void)cookie;
     bool found = view_lookup(d->there->view, d->folder_there, name, len, &other);
-    if (found && (d->only_missing || same_node(d->here, node, d->there, other)))
+    if (found && d->only_missing && !tree_node_damaged(d->there, other))
+        return true;
+    if (found && !d->only_missing && same_node(d->here, node, d->there, other))
         return true;
     d->changed = true;
     d->fn(d->arg, d->folder, name, len);
@@ -396,6 +419,51 @@ static void diff_folder(const struct tree *before, struct view_node x, const str
         fn(arg, d.folder, NULL, 0);
 }
 
+/* A file or symlink whose time is that of its package's entering (view_image_stat()). */
+static bool has_time_of_entry(const struct image_node *node)
+{
+    return node->type != IMAGE_DIR && !(node->flags & IMAGE_TIME_DERIVED);
+}
+
+/* Nodes of an image that is in both keep their nodeids. The entry of a package's folder is reported
+ * where it differs, but what processes hold open below it stays in the kernel's cache. */
+static void diff_layer(const struct tree *t, uint32_t index, bool requested, bool entered,
+                       tree_change_fn fn, void *arg)
+{
+    const struct image *image = view_image(t->view, index);
+    uint32_t told = IMAGE_ROOT; /* the folder last reported; the root is merged always */
+    for (uint32_t i = 0; i < image_nodes(image); i++) {
+        const struct image_node node = image_node(image, i);
+        uint64_t folder = nodeid_of_image(t->slot, t->layers[index].number, node.parent);
+        if (requested && node.flags & (IMAGE_IF_REQUESTED | IMAGE_IF_NOT_REQUESTED)) {
+            size_t len;
+            const char *name = image_name(image, i, &len);
+            fn(arg, folder, name, len);
+            if (node.parent != told)
+                fn(arg, folder, NULL, 0);
+            told = node.parent;
+        }
+        if (entered && has_time_of_entry(&node))
+            fn(arg, nodeid_of_image(t->slot, t->layers[index].number, i), NULL, 0);
+    }
+}
+
+static void diff_layers(const struct tree *before, const struct tree *after, tree_change_fn fn,
+                        void *arg)
+{
+    for (size_t i = 0; i < before->n_layers; i++) {
+        const struct layer *old = &before->layers[i];
+        uint32_t index;
+        if (!view_layer_of(after->view, old->number, &index))
+            continue;
+        const struct layer *new = &after->layers[index];
+        bool requested = old->requested != new->requested;
+        bool entered = old->entered_ns != new->entered_ns;
+        if (requested || entered)
+            diff_layer(after, index, requested, entered, fn, arg);
+    }
+}
+
 void tree_diff(const struct tree *before, const struct tree *after, tree_change_fn fn, void *arg)
 {
     /* A folder that is merged in one of them only is another node, which its parent reports. */
@@ -404,4 +472,5 @@ void tree_diff(const struct tree *before, const struct tree *after, tree_change_
         if (view_walk(after->view, view_path(before->view, x), &y) && y.kind == VIEW_MERGED)
             diff_folder(before, x, after, y, fn, arg);
     }
+    diff_layers(before, after, fn, arg);
 }

@@ -37,16 +37,22 @@ uint64_t tree_nodeid(const struct tree *tree, struct view_node node);
 bool tree_resolve(const struct tree *tree, uint64_t nodeid, struct view_node *ret);
 /* Everything stat shows except uid and gid. */
 void tree_stat(const struct tree *tree, struct view_node node, struct stat *ret);
+/* Do a node's attributes and bytes come from an image whose file lost bytes? */
+bool tree_node_damaged(const struct tree *tree, struct view_node node);
+/* Does a folder's list? Of a merged folder any image of the tree counts. */
+bool tree_list_damaged(const struct tree *tree, struct view_node folder);
 /* The folder that holds a node; the root's is the root. */
 struct view_node tree_parent(const struct tree *tree, struct view_node node);
 /* Calls fn for each group of nodeids (nodeid_group()) of the tree until it returns false; returns
  * false then. */
 bool tree_each_group(const struct tree *tree, bool (*fn)(void *arg, uint64_t group), void *arg);
 
-/* What the kernel must be told to forget when `after` replaces `before`. Names whose nodeid or
- * attributes changed; folders (name NULL) whose list or times changed. The root and other folders
+/* What the kernel must be told to forget when `after` replaces `before`. Names in folders merged in
+ * both whose nodeid or attributes changed, and (name NULL) nodes that stay while their attributes
+ * or list changed: those folders, and of packages that stay the files that have the time of
+ * entering and the folders of what depends on being asked for by name. The root and other folders
  * merged in both are never named as entries, so a live working folder keeps its path. */
-typedef void (*tree_change_fn)(void *arg, uint64_t folder, const char *name, size_t len);
+typedef void (*tree_change_fn)(void *arg, uint64_t nodeid, const char *name, size_t len);
 void tree_diff(const struct tree *before, const struct tree *after, tree_change_fn fn, void *arg);
 
 #endif

@@ -175,10 +175,12 @@ static int do_detach(struct daemon *d, const json_t *request, json_t *answer, st
     notices_send(&notices, d->hub);
     realm_settle(realm);
     /* The stub stays while the environment exists: only what is removed must not revive. */
-    _cleanup_free_ char *dir = path_join(d->home->envs, name);
-    if (r == 0 && (json_is_true(json_object_get(request, "removed")) || !path_exists(dir)))
-        r = stubs_remove(d->stubs, name, err);
-    return r;
+    bool removed = json_is_true(json_object_get(request, "removed"));
+    if (removed && r == -ENOENT) { /* not in view, as after umount */
+        verror_release(err);
+        r = 0;
+    }
+    return r == 0 && removed ? stubs_remove(d->stubs, name, err) : r;
 }
 
 static bool is_empty_folder(const char *path)
@@ -292,8 +294,9 @@ static int do_umount(struct daemon *d, const json_t *request, json_t *answer, st
     r = session_unmount(m->session, json_is_true(json_object_get(request, "lazy")), err);
     if (r == -EBUSY)
         verror_hint(err, "a process has its working folder or an open file in it");
-    if (r == 0)
-        forget_mount(d, (size_t)(m - d->mounts));
+    /* A detached mount's loop still uses all of the context. */
+    if (r == 0 && !forget_mount(d, (size_t)(m - d->mounts)))
+        d->kept = true;
     return r;
 }
 

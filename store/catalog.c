@@ -154,6 +154,16 @@ static int connect_db(const char *path, const char *mode, sqlite3 **ret, struct 
     }
     (void)sqlite3_extended_result_codes(db, 1);
     (void)sqlite3_busy_timeout(db, BUSY_MS);
+    /* A manifest is written once the commit it depends on has returned. How SQLite is built decides
+     * the default, and in WAL mode that may be NORMAL: commits that a power cut undoes. */
+    rc = flags & SQLITE_OPEN_READWRITE
+             ? sqlite3_exec(db, "PRAGMA synchronous=FULL", NULL, NULL, NULL)
+             : SQLITE_OK;
+    if (rc != SQLITE_OK) {
+        int r = catalog_error(path, db, rc, err);
+        (void)sqlite3_close(db);
+        return r;
+    }
     *ret = db;
     return 0;
 }

@@ -12,6 +12,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/sigbus.h"
 #include "base/wire.h"
 #include "store/image_format.h"
 
@@ -25,6 +26,8 @@ struct image {
     enum backing backing;
     const uint8_t *data;
     size_t size;
+    struct sigbus_watch *watch; /* BACKING_MAPPED */
+    uint64_t checksum;          /* as the file's last bytes were when it was checked */
     struct sha256 id;
     const uint8_t *node, *blob, *slice, *script;
     const char *name, *info;
@@ -317,7 +320,8 @@ static int check(struct image *im, const struct sha256 *expect, bool digest, str
     if (r < 0)
         return r;
     const uint8_t *trailer = im->data + body_size(im);
-    if (checksum_of(im->data, im->size - 8) != wire_load64(trailer + SHA256_SIZE))
+    im->checksum = wire_load64(trailer + SHA256_SIZE);
+    if (checksum_of(im->data, im->size - 8) != im->checksum)
         return damaged(err, "checksum differs");
     memcpy(im->id.bytes, trailer, SHA256_SIZE);
     if (expect && !sha256_equal(expect, &im->id))
@@ -347,6 +351,7 @@ static struct image *image_new(enum backing backing, const void *data, size_t si
 
 static void image_free(struct image *im)
 {
+    sigbus_unwatch(im->watch);
     if (im->backing == BACKING_MAPPED)
         (void)munmap((void *)(uintptr_t)im->data, im->size);
     else if (im->backing == BACKING_MALLOC)
@@ -372,6 +377,7 @@ static int load(const char *path, bool copy, struct image **ret, struct verror *
         if (r < 0)
             return verror_errno(err, r, "cannot map %s", path);
         *ret = image_new(BACKING_MAPPED, map, size);
+        (*ret)->watch = sigbus_watch(map, size);
         return 0;
     }
     _cleanup_free_ void *buf = malloc(size);
@@ -394,6 +400,8 @@ int image_open(const char *path, const struct sha256 *expect, bool copy, struct 
     if (r < 0)
         return r;
     r = check(im, expect, copy, err);
+    if (sigbus_damaged(im->watch))
+        r = damaged(err, "it became shorter, or the disk fails");
     if (r < 0) {
         image_free(im);
         (void)verror_prefix(err, "%s", path);
@@ -429,7 +437,16 @@ void image_unref(struct image *image)
         image_free(image);
 }
 
-/* ---- accessors: no checks needed after check() ---- */
+bool image_damaged(const struct image *image)
+{
+    /* Whatever cuts a file off takes its last bytes. Where the new end lies within a page no signal
+     * tells, zeros are read; else this very load raises it. */
+    bool cut = wire_load64(image->data + image->size - 8) != image->checksum;
+    return cut || sigbus_damaged(image->watch);
+}
+
+/* ---- accessors: no checks needed after check(), also when pages of zeros appear: no offset, count
+ * or size in the sections grows by that, and no reference to a parent leads forward ---- */
 
 const struct sha256 *image_id(const struct image *image)
 {

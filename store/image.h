@@ -26,7 +26,9 @@
  *            everything before that
  *
  * A reader checks every offset, count, name and the tree's shape once, at image_open(); accessors
- * may then index without checks. Hostile bytes may be refused; they may not crash.
+ * may then index without checks. Hostile bytes may be refused; they may not crash. A mapped file
+ * that is cut off later, or that the disk no longer delivers, reads as zeros: whoever answers from
+ * an image asks image_damaged() between reading and answering.
  */
 #ifndef VENVFS_STORE_IMAGE_H
 #define VENVFS_STORE_IMAGE_H
@@ -101,6 +103,10 @@ int image_open_memory(const void *data, size_t size, struct image **ret, struct 
 int image_check_digest(const struct image *image, struct verror *err);
 struct image *image_ref(struct image *image);
 void image_unref(struct image *image); /* NULL is accepted; atomic count */
+
+/* Did the file lose bytes since it was opened, so that what was read from it may be zeros? Once
+ * true it stays so. Costs a load from the file's last page. */
+bool image_damaged(const struct image *image);
 
 const struct sha256 *image_id(const struct image *image);
 const char *image_dist_name(const struct image *image);    /* as in METADATA, "Jinja2" */

@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/sigbus.h"
 #include "base/wire.h"
 #include "store/image.h"
 #include "store/pack_format.h"
@@ -23,6 +24,7 @@ struct pack {
     uint64_t bytes;
     const void *map; /* the pages that hold the index */
     size_t map_size;
+    struct sigbus_watch *watch;
     const uint8_t *frame, *blob;
     uint32_t frames, blobs;
 };
@@ -109,6 +111,7 @@ static int map_index(struct pack *pack, const char *path, struct verror *err)
     int r = io_mmap_at(pack->fd, start, pack->map_size, &pack->map);
     if (r < 0)
         return verror_errno(err, r, "cannot map %s", path);
+    pack->watch = sigbus_watch(pack->map, pack->map_size);
     pack->frame = (const uint8_t *)pack->map + (at - start);
     pack->blob = (const uint8_t *)pack->map + (blob_at - start);
     pack->frames = (uint32_t)frames;
@@ -140,6 +143,8 @@ int pack_open(const char *path, uint32_t number, struct pack **ret, struct verro
     pack->fd = steal_fd(&fd);
     pack->bytes = (uint64_t)st.st_size;
     int r = map_index(pack, path, err);
+    if (sigbus_damaged(pack->watch))
+        r = damaged(path, err, "it became shorter, or the disk fails");
     if (r < 0) {
         pack_unref(pack);
         return r;
@@ -158,10 +163,19 @@ void pack_unref(struct pack *pack)
 {
     if (!pack || atomic_fetch_sub_explicit(&pack->refs, 1, memory_order_acq_rel) != 1)
         return;
+    sigbus_unwatch(pack->watch);
     if (pack->map)
         (void)munmap((void *)(uintptr_t)pack->map, pack->map_size);
     (void)close(pack->fd);
     free(pack);
+}
+
+bool pack_damaged(const struct pack *pack)
+{
+    /* The end of the file goes first, and within a page without a signal. */
+    const uint8_t *end = (const uint8_t *)pack->map + pack->map_size;
+    bool cut = memcmp(end - 8, PACK_END_MAGIC, 8) != 0;
+    return cut || sigbus_damaged(pack->watch);
 }
 
 uint32_t pack_number(const struct pack *pack)
@@ -267,6 +281,9 @@ int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint3
     const uint8_t *f = raw_frame(pack, frame);
     uint64_t offset = wire_load64(f);
     size_t size = wire_load32(f + 8), raw = wire_load32(f + 12);
+    if (pack_damaged(pack))
+        return verror_set(err, EBADMSG, "pack %u: its index became shorter, or the disk fails",
+                          pack->number);
     if (!decoder_reserve(decoder, size))
         return verror_errno(err, ENOMEM, "cannot read pack %u frame %u", pack->number, frame);
     if (nowait) {

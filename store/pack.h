@@ -38,6 +38,8 @@ struct pack; /* one open pack: descriptor and mapped index; immutable, any threa
 int pack_open(const char *path, uint32_t number, struct pack **ret, struct verror *err);
 struct pack *pack_ref(struct pack *pack);
 void pack_unref(struct pack *pack);
+/* Did the file lose bytes of its index since it was opened? Once true it stays so. */
+bool pack_damaged(const struct pack *pack);
 uint32_t pack_number(const struct pack *pack);
 uint64_t pack_bytes(const struct pack *pack); /* size of the file */
 
@@ -54,7 +56,7 @@ void pack_decoder_free(struct pack_decoder *decoder); /* NULL is accepted */
 
 /* Decodes one frame into buf (pack_frame_size() bytes). Blocks on the disk unless `nowait`, then
  * -EAGAIN when the compressed bytes are not in the page cache. -EBADMSG: checksum or zstd refused
- * it; -ERANGE: no such frame. */
+ * it, or the index is lost; -ERANGE: no such frame. */
 int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
                     bool nowait, void *buf, struct verror *err);
 

@@ -12,6 +12,8 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/sigbus.h"
+#include "base/wire.h"
 #include "store/frame_cache.h"
 #include "store/store_private.h"
 #include "store/where.h"
@@ -34,7 +36,9 @@ struct image_where {
     const uint8_t *entries; /* in map */
     const void *map;
     size_t map_size;
-    struct pack_location *own; /* replaces entries once anything differs from the file */
+    struct sigbus_watch *watch; /* of map; constant, as is checksum */
+    uint64_t checksum;          /* as the file's last bytes were when it was checked */
+    struct pack_location *own;  /* replaces entries once anything differs from the file */
 };
 
 int blob_reader_new(struct store *store, size_t cache_bytes, struct blob_reader **ret,
@@ -94,15 +98,35 @@ static struct pack *keep_pack(struct blob_reader *reader, struct pack *pack)
     return out;
 }
 
+static void drop_pack(struct blob_reader *reader, struct pack *pack)
+{
+    struct pack *out = NULL;
+    pthread_mutex_lock(&reader->lock);
+    for (size_t i = 0; i < reader->pack_count && !out; i++) {
+        if (reader->packs[i] != pack)
+            continue;
+        out = pack;
+        reader->pack_count--;
+        memmove(reader->packs + i, reader->packs + i + 1,
+                (reader->pack_count - i) * sizeof(struct pack *));
+    }
+    pthread_mutex_unlock(&reader->lock);
+    pack_unref(out);
+}
+
 static int get_pack(struct blob_reader *reader, uint32_t number, bool nowait, struct pack **ret,
                     struct verror *err)
 {
     pthread_mutex_lock(&reader->lock);
     struct pack *pack = held_pack(reader, number);
     pthread_mutex_unlock(&reader->lock);
-    if (pack) {
+    if (pack && !pack_damaged(pack)) {
         *ret = pack;
         return 0;
+    }
+    if (pack) { /* the file may have been repaired since */
+        drop_pack(reader, pack);
+        pack_unref(pack);
     }
     if (nowait)
         return -EAGAIN; /* opening reads the index */
@@ -169,6 +193,22 @@ static int load_frame(void *arg, uint32_t number, uint32_t frame, bool nowait, u
 
 /* ---- where ---- */
 
+/* Did the mapped file lose bytes? Ask after reading from it. */
+static bool where_damaged(const struct image_where *where)
+{
+    const uint8_t *end = (const uint8_t *)where->map + where->map_size;
+    return wire_load64(end - 8) != where->checksum || sigbus_damaged(where->watch);
+}
+
+static void unmap_where(struct image_where *where)
+{
+    if (!where->map)
+        return;
+    sigbus_unwatch(where->watch);
+    (void)munmap((void *)(uintptr_t)where->map, where->map_size);
+    where->map = NULL;
+}
+
 /* Maps the where file if there is a good one. */
 static bool map_where(struct image_where *where, const char *path, const struct image *image)
 {
@@ -179,36 +219,41 @@ static bool map_where(struct image_where *where, const char *path, const struct 
     where->map_size = (size_t)st.st_size;
     if (io_mmap(fd, where->map_size, &where->map) < 0)
         return false;
+    where->watch = sigbus_watch(where->map, where->map_size);
     where->entries = where_check(where->map, where->map_size, image_id(image), where->count);
     if (where->entries)
+        where->checksum = wire_load64((const uint8_t *)where->map + where->map_size - 8);
+    if (where->entries && !where_damaged(where))
         return true;
-    (void)munmap((void *)(uintptr_t)where->map, where->map_size);
-    where->map = NULL;
+    unmap_where(where);
     return false;
 }
 
-/* A blob that the catalog lacks gets pack 0, which is no pack: reading it is -EIO, the rest of the
- * image stays usable. */
-static int resolve_all(struct blob_reader *reader, struct image_where *where,
-                       const struct image *image, bool *complete, struct verror *err)
+/* The locations of all blobs, malloc'ed. A blob that the catalog lacks gets pack 0, which is no
+ * pack: reading it is -EIO, the rest of the image stays usable. */
+static int resolve_all(struct blob_reader *reader, const struct image *image,
+                       struct pack_location **ret, bool *complete, struct verror *err)
 {
-    where->own = calloc(where->count ? where->count : 1, sizeof(*where->own));
-    if (!where->own)
+    uint32_t count = image_blobs(image);
+    _cleanup_free_ struct pack_location *all = calloc(count ? count : 1, sizeof(*all));
+    if (!all)
         return verror_errno(err, ENOMEM, "cannot open %s", image_dist_name(image));
     struct catalog *catalog;
     int r = store_catalog(reader->store, &catalog, err);
     if (r < 0)
         return r;
     *complete = true;
-    for (uint32_t i = 0; r == 0 && i < where->count; i++) {
+    for (uint32_t i = 0; r == 0 && i < count; i++) {
         uint64_t size;
-        r = catalog_find_blob(catalog, image_blob_id(image, i), &where->own[i], &size, err);
+        r = catalog_find_blob(catalog, image_blob_id(image, i), &all[i], &size, err);
         if (r == -ENOENT) {
             *complete = false;
             r = 0;
         }
     }
     store_catalog_done(reader->store);
+    if (r == 0)
+        *ret = steal_ptr(all);
     return r;
 }
 
@@ -222,7 +267,7 @@ int image_where_open(struct blob_reader *reader, const struct store_image *which
     int r = 0;
     if (!map_where(where, path, image)) {
         bool complete = false;
-        r = resolve_all(reader, where, image, &complete, err);
+        r = resolve_all(reader, image, &where->own, &complete, err);
         if (r == 0 && complete && !(reader->store->flags & STORE_READ_ONLY)) {
             /* A cache: nothing is lost when it cannot be written. */
             _cleanup_strbuf_ struct strbuf bytes = STRBUF_INIT;
@@ -242,19 +287,37 @@ void image_where_free(struct image_where *where)
 {
     if (!where)
         return;
-    if (where->map)
-        (void)munmap((void *)(uintptr_t)where->map, where->map_size);
+    unmap_where(where);
     pthread_mutex_destroy(&where->lock);
     free(where->own);
     free(where);
 }
 
-static struct pack_location location_of(struct image_where *where, uint32_t blob)
+/* False: the where file lost bytes, and nothing better is known yet. */
+static bool location_of(struct image_where *where, uint32_t blob, struct pack_location *ret)
 {
     pthread_mutex_lock(&where->lock);
-    struct pack_location ret = where->own ? where->own[blob] : where_entry(where->entries, blob);
+    const struct pack_location *own = where->own;
+    *ret = own ? own[blob] : where_entry(where->entries, blob);
     pthread_mutex_unlock(&where->lock);
-    return ret;
+    return own || !where_damaged(where);
+}
+
+/* The catalog knows what a damaged where file said. */
+static int resolve_again(struct blob_reader *reader, struct image_where *where,
+                         const struct image *image, struct verror *err)
+{
+    bool complete;
+    struct pack_location *all = NULL;
+    int r = resolve_all(reader, image, &all, &complete, err);
+    if (r < 0)
+        return r;
+    pthread_mutex_lock(&where->lock);
+    if (!where->own) /* else another thread was faster */
+        where->own = steal_ptr(all);
+    pthread_mutex_unlock(&where->lock);
+    free(all);
+    return 0;
 }
 
 /* Asks the catalog where a blob is now, and remembers it. -ENOENT: it knows nothing newer. */
@@ -281,6 +344,10 @@ static int relocate(struct blob_reader *reader, struct image_where *where,
         where->own = calloc(where->count, sizeof(*where->own));
         for (uint32_t i = 0; where->own && i < where->count; i++)
             where->own[i] = where_entry(where->entries, i);
+        if (where->own && where_damaged(where)) {
+            free(where->own);
+            where->own = NULL;
+        }
     }
     if (where->own)
         where->own[blob] = now;
@@ -336,11 +403,11 @@ static int copy_slice(struct blob_reader *reader, const struct image *image,
     return r;
 }
 
+/* total: the blob's size, read once, since a mapped image may be cut off between two looks. */
 static ssize_t read_at(struct blob_reader *reader, const struct image *image, uint32_t blob,
-                       const struct pack_location *at, uint64_t offset, void *buf, size_t size,
-                       bool nowait, struct verror *err)
+                       uint64_t total, const struct pack_location *at, uint64_t offset, void *buf,
+                       size_t size, bool nowait, struct verror *err)
 {
-    uint64_t total = image_blob_size(image, blob);
     size_t copied = 0;
     while (copied < size) {
         uint32_t k = (uint32_t)((offset + copied) / IMAGE_SLICE_SIZE);
@@ -370,13 +437,20 @@ ssize_t blob_reader_read(struct blob_reader *reader, struct image_where *where,
         return 0;
     if (size > total - offset)
         size = (size_t)(total - offset);
-    struct pack_location at = location_of(where, blob);
-    ssize_t r = read_at(reader, image, blob, &at, offset, buf, size, nowait, err);
+    struct pack_location at;
+    ssize_t r = 0;
+    if (!location_of(where, blob, &at)) {
+        r = nowait ? -EAGAIN : resolve_again(reader, where, image, err);
+        if (r < 0)
+            return r;
+        (void)location_of(where, blob, &at);
+    }
+    r = read_at(reader, image, blob, total, &at, offset, buf, size, nowait, err);
     if (r == -ENOENT) {
         if (nowait)
             return -EAGAIN;
         if (relocate(reader, where, image, blob, &at, NULL) == 0)
-            r = read_at(reader, image, blob, &at, offset, buf, size, false, err);
+            r = read_at(reader, image, blob, total, &at, offset, buf, size, false, err);
     }
     if (r == -ENOENT)
         return verror_set(err, EIO, "pack %u, which holds files of %s %s, is missing", at.pack,

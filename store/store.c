@@ -222,6 +222,17 @@ static int check_format(const struct store *store, struct verror *err)
     return -EPROTO;
 }
 
+/* Makes the root, whose name is durable then: a manifest will name what is in it. */
+static int make_root(const struct store *store, struct verror *err)
+{
+    _cleanup_free_ char *parent = path_dirname(store->root);
+    int r = path_mkdirs(store->root, 0700);
+    if (r < 0)
+        return verror_errno(err, r, "cannot create %s", store->root);
+    r = io_fsync_dir(parent);
+    return r < 0 ? verror_errno(err, r, "cannot write %s", parent) : 0;
+}
+
 static int open_checked(struct store *store, struct verror *err)
 {
     bool make = (store->flags & STORE_CREATE) && !(store->flags & STORE_READ_ONLY);
@@ -231,9 +242,9 @@ static int open_checked(struct store *store, struct verror *err)
     if (!path_exists(store->root)) {
         if (!make)
             return verror_set(err, ENOENT, "there is no store at %s", store->root);
-        r = path_mkdirs(store->root, 0700);
+        r = make_root(store, err);
         if (r < 0)
-            return verror_errno(err, r, "cannot create %s", store->root);
+            return r;
     }
     r = check_owner(store, err);
     if (r < 0)

@@ -164,6 +164,11 @@ static int check_open_pack(struct pack_check *c, struct verified_blob **rows, si
     int r = check_frames(c, err);
     for (size_t i = 0; r == 0 && i < row_count; i++)
         check_row(c, rows[i]);
+    if (pack_damaged(c->pack)) {
+        verify_problem(c->v, "pack %u became shorter, or cannot be read", pack_number(c->pack));
+        for (size_t i = 0; i < row_count; i++)
+            rows[i]->bad = true;
+    }
     free(c->bad_frame);
     free(c->order);
     return r;

@@ -75,16 +75,23 @@ def default_python():
                ).stdout.strip()
 
 
+MINORS = range(6, 15)  # of Python 3, that venvfs supports
+
+
+def pyenv_folders():
+    """The folders of pyenv's versions, newest first; [] where there is no pyenv."""
+    versions = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv", "versions")
+    return sorted(versions.iterdir(), reverse=True) if versions.is_dir() else []
+
+
 @functools.lru_cache(None)
 def interpreters():
     """{"3.8": path, ...}: one CPython of each minor version that is on this machine and runs."""
     found = {}
     places = [pathlib.Path(default_python()).parent]
-    pyenv = pathlib.Path(os.environ.get("PYENV_ROOT") or pathlib.Path.home() / ".pyenv") / "versions"
-    with contextlib.suppress(OSError):
-        places += [folder / "bin" for folder in sorted(pyenv.iterdir(), reverse=True)]
+    places += [folder / "bin" for folder in pyenv_folders()]
     places += [pathlib.Path("/usr/bin"), pathlib.Path("/usr/local/bin")]
-    for minor in range(6, 15):
+    for minor in MINORS:
         for place in places:
             python = place / f"python3.{minor}"
             if f"3.{minor}" in found or not os.access(python, os.X_OK):
@@ -262,8 +269,12 @@ def disk_bytes(*roots):
 @functools.lru_cache(None)
 def corpus():
     given = os.environ.get("VENVFS_CORPUS")
-    places = [pathlib.Path(given)] if given else [SOURCE.parent / "shared" / "corpus"]
-    return next((place for place in places if (place / "web.txt").exists()), TESTS / "data")
+    place = pathlib.Path(given) if given else SOURCE.parent / "shared" / "corpus"
+    if (place / "web.txt").exists():
+        return place
+    if given:
+        raise Failed(f"VENVFS_CORPUS: {given} has no web.txt")
+    return TESTS / "data"
 
 
 SETS = ("data", "web", "tools")
@@ -408,9 +419,21 @@ def lock_text(*wheels):
 
 # ---- the main program of a test file ----
 
+class Terminated(KeyboardInterrupt):
+    """SIGTERM, as meson sends at a timeout. Of all exceptions unittest lets only this kind end the
+    run: it counts a SystemExit as one test's error and goes on with the next."""
+
+
+def on_sigterm(*_):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # cleaning up is not interrupted
+    raise Terminated
+
+
 def main(needs_fuse=True, names=None):
     """Runs the tests of the calling module (or of the modules named) and exits: 0, 1, or 77 when
-    every test was skipped. The last line has the counts, for scripts/summary."""
+    every test was skipped. The last line has the counts, for scripts/summary. SIGTERM ends it with
+    143, and no sandbox is left."""
+    signal.signal(signal.SIGTERM, on_sigterm)
     # Line by line: a test that hangs shows where.
     sys.stdout = io.TextIOWrapper(sys.stdout.buffer, errors="replace", line_buffering=True)
     if not PROGRAM.exists():
@@ -423,7 +446,11 @@ def main(needs_fuse=True, names=None):
     loader.testNamePatterns = [f"*{word}*" for word in patterns] or None
     suite = unittest.TestSuite(loader.loadTestsFromName(name) for name in names or ["__main__"])
     start = time.monotonic()
-    result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    try:
+        result = unittest.TextTestRunner(stream=sys.stdout, verbosity=2).run(suite)
+    except Terminated:
+        print("ended by SIGTERM")
+        sys.exit(128 + signal.SIGTERM)
     failed = len({str(test) for test, _ in result.failures + result.errors})
     skipped = len(result.skipped)
     passed = max(result.testsRun - failed - skipped, 0)

@@ -404,6 +404,7 @@ int bytecode_new(const struct wheel_target *target, const struct bytecode_option
      * that died must be an error, not SIGPIPE. */
     sigset_t all, old;
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* see base/sigbus.h */
     pthread_sigmask(SIG_SETMASK, &all, &old);
     int failed = 0;
     for (; pool->n < options->workers; pool->n++) {

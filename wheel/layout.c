@@ -11,6 +11,8 @@
  * walk of the tree should have to follow. */
 #define MAX_MEMBER_NAME 2048
 #define MAX_MEMBER_DEPTH 100
+/* How the files begin that views add to site-packages: _venvfs.pth, and what may follow it. */
+#define OWN_PREFIX "_venvfs"
 
 static bool starts_with(const char *s, const char *prefix)
 {
@@ -115,8 +117,22 @@ static int refuse(struct verror *err, const char *member, const char *why)
     return verror_set(err, EBADMSG, "member %s %s", shown.buf, why);
 }
 
+/* Is this file's path where the environment has a folder? */
+static bool is_own_folder(const struct layout *l, const char *path)
+{
+    static const char *const folders[] = {"bin", "lib", "include", "include/site"};
+    for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
+        if (strcmp(path, folders[i]) == 0)
+            return true;
+    _cleanup_free_ char *lib = xasprintf("lib/%s", l->python_dir);
+    _cleanup_free_ char *site = xasprintf("lib/%s/site-packages", l->python_dir);
+    _cleanup_free_ char *include = xasprintf("include/%s", l->python_dir);
+    return strcmp(path, lib) == 0 || strcmp(path, site) == 0 || strcmp(path, include) == 0;
+}
+
 /* Files that belong to the environment and not to a package. */
-static int check_owned(const char *path, const char *member, struct verror *err)
+static int check_owned(const struct layout *l, const char *path, const char *member,
+                       struct verror *err)
 {
     static const char own[] = "would replace the environment's own ";
     const char *problem = NULL;
@@ -129,15 +145,13 @@ static int check_owned(const char *path, const char *member, struct verror *err)
         return 0;
     }
     static const char *const roots[] = {"pyvenv.cfg", "lib64", ".gitignore"};
-    static const char *const folders[] = {"bin", "lib", "include", "include/site"};
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
         size_t n = strlen(roots[i]);
         if (strncmp(path, roots[i], n) == 0 && (!path[n] || path[n] == '/'))
             return verror_set(err, EBADMSG, "member %s %s%s", member, own, roots[i]);
     }
-    for (size_t i = 0; i < ARRAY_SIZE(folders); i++)
-        if (strcmp(path, folders[i]) == 0)
-            return verror_set(err, EBADMSG, "member %s %s%s/", member, own, folders[i]);
+    if (is_own_folder(l, path))
+        return verror_set(err, EBADMSG, "member %s %s%s/", member, own, path);
     return 0;
 }
 
@@ -176,11 +190,11 @@ static int place_data(const struct layout *l, const char *member, const char *ke
                       "scripts, data)");
     }
 #undef IS
-    return check_owned(ret->path, member, err);
+    return check_owned(l, ret->path, member, err);
 }
 
 /* Whatever way a file takes into site-packages, it may neither make a second distribution nor one
- * of the files that are written anew. */
+ * of the files that are written anew, nor take a name that a view may need there for itself. */
 static int check_site(const struct layout *l, const struct layout_place *place, const char *member,
                       struct verror *err)
 {
@@ -188,6 +202,10 @@ static int check_site(const struct layout *l, const struct layout_place *place, 
     if (!starts_with(place->path, site))
         return 0;
     const char *path = place->path + strlen(site);
+    if (starts_with(path, OWN_PREFIX))
+        return refuse(err, member,
+                      "has a name in site-packages that starts with \"" OWN_PREFIX
+                      "\", which is for venvfs's own files");
     size_t top = strcspn(path, "/");
     if (top < 10 || memcmp(path + top - 10, ".dist-info", 10) != 0)
         return 0;

@@ -27,8 +27,8 @@ struct layout_place {
 };
 
 /* Where a member goes; its name has passed layout_check_member(). -EBADMSG: an unknown key in
- * .data, a second .dist-info, or a place where the environment's own files are (pyvenv.cfg,
- * bin/python*, bin/activate*, lib64 ...). */
+ * .data, a second .dist-info, or a place where the environment's own files and folders are
+ * (pyvenv.cfg, bin/python*, bin/activate*, lib64, site-packages/_venvfs* ...). */
 int layout_place(const struct layout *layout, const char *member, struct layout_place *ret,
                  struct verror *err);
 

@@ -137,7 +137,7 @@ static int unpack_member(const struct unpack *u, struct wheel_zip *zip, struct w
     char *buf = compile ? malloc(m->size + 1) : scratch_get(scratch, m->size);
     if (!buf)
         return verror_errno(err, ENOMEM, "member %s", m->name);
-    int r = wheel_zip_read(zip, m->index, buf, err);
+    int r = wheel_zip_read(zip, m->index, m->size, buf, err);
     if (r == 0)
         r = store_member(m, buf, stream, err);
     if (r == 0 && compile)

@@ -18,7 +18,8 @@ struct unpack {
 /* Reads members [first, end) of the plan, checks each against RECORD and stores it through
  * `stream`. Members of one plan may be unpacked by several threads, each range by one; plan->open
  * is raised for each request for bytecode. *at: the member at fault. -EBADMSG: a damaged member or
- * one that differs from RECORD; the message names wheel and member. */
+ * one that differs from RECORD; -ESTALE: the file was changed since the plan was made. The message
+ * names wheel and member. */
 int unpack_members(const struct unpack *unpack, struct wheel_plan *plan, size_t first, size_t end,
                    struct put_stream *stream, size_t *at, struct verror *err);
 

@@ -245,8 +245,10 @@ static int read_all(zip_file_t *f, const struct zip_member *m, char *buf, struct
     }
 }
 
-int wheel_zip_read(struct wheel_zip *zip, size_t i, void *buf, struct verror *err)
+int wheel_zip_read(struct wheel_zip *zip, size_t i, uint64_t size, void *buf, struct verror *err)
 {
+    if (i >= zip->n || zip->members[i].size != size)
+        return verror_set(err, ESTALE, "was changed while it was read");
     const struct zip_member *m = &zip->members[i];
     zip_file_t *f = zip_fopen_index(zip->z, i, 0);
     if (!f)
@@ -266,7 +268,7 @@ int wheel_zip_read_alloc(struct wheel_zip *zip, size_t i, uint64_t limit, char *
     _cleanup_free_ char *buf = malloc(m->size + 1);
     if (!buf)
         return verror_errno(err, ENOMEM, "member %s", m->name);
-    int r = wheel_zip_read(zip, i, buf, err);
+    int r = wheel_zip_read(zip, i, m->size, buf, err);
     if (r < 0)
         return r;
     buf[m->size] = '\0';

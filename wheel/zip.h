@@ -31,7 +31,8 @@ struct wheel_zip;
  * not a zip, truncated, or a member that must not be; the message names the member. */
 int wheel_zip_open(int fd, struct wheel_zip **ret, struct verror *err);
 /* The same without the checks, for a further handle on an archive that passed them; a handle serves
- * one thread at a time. */
+ * one thread at a time. The file may have been overwritten since: what the handle says is as
+ * untrusted as at first. */
 int wheel_zip_reopen(int fd, struct wheel_zip **ret, struct verror *err);
 void wheel_zip_close(struct wheel_zip *zip); /* NULL is accepted */
 
@@ -39,9 +40,10 @@ size_t wheel_zip_members(const struct wheel_zip *zip); /* in the order of the ce
 const struct zip_member *wheel_zip_member(const struct wheel_zip *zip, size_t i);
 /* The member of this name, or SIZE_MAX. */
 size_t wheel_zip_find(const struct wheel_zip *zip, const char *name);
-/* Unpacks a member into buf, which has room for its declared size, and checks its CRC. -EBADMSG:
- * damaged, encrypted, or of another size than declared. */
-int wheel_zip_read(struct wheel_zip *zip, size_t i, void *buf, struct verror *err);
+/* Unpacks a member into buf, which has room for `size` bytes, and checks its CRC. -ESTALE: there is
+ * no such member or its declared size is another, so this is not the archive that the caller knows
+ * the size from; -EBADMSG: damaged, encrypted, or of another size than declared. */
+int wheel_zip_read(struct wheel_zip *zip, size_t i, uint64_t size, void *buf, struct verror *err);
 /* As above into malloc'ed memory with a NUL behind it; -EFBIG beyond limit. */
 int wheel_zip_read_alloc(struct wheel_zip *zip, size_t i, uint64_t limit, char **ret,
                          struct verror *err);

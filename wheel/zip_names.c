@@ -32,6 +32,8 @@ static int malformed(struct verror *err)
 
 static int read_at(int fd, void *buf, size_t size, uint64_t offset, struct verror *err)
 {
+    if (offset > INT64_MAX - size)
+        return malformed(err); /* pread() would call it an invalid argument */
     ssize_t n = io_pread_all(fd, buf, size, offset);
     if (n < 0)
         return verror_errno(err, (int)-n, "reading");

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -129,7 +130,25 @@ class Create(unittest.TestCase):
         BOX.venvfs("remove", str(folder))
         self.assertFalse(os.path.lexists(folder))
 
+    def test_a_folder_whose_name_is_no_text_of_one_line_is_refused(self):
+        BOX.create("for-names", "--without-pip")
+        bad = {"two\nlines": "newline or another control character", "bell\a": "control character",
+               os.fsdecode(b"latin-\xe9"): "is not UTF-8"}
+        for name, why in bad.items():
+            folder = BOX.project(name)
+            before = sorted(os.listdir(BOX.venvfs_home / "envs"))
+            for command in (["mount", folder], ["create", folder / "env"], ["create", folder],
+                            ["materialize", "-n", "for-names", folder / "out"],
+                            ["mount", "-n", "for-names", folder / "out"]):
+                with self.subTest(command=command):
+                    said = BOX.venvfs(*command, status=1).stderr
+                    self.assertRegex(said, f"a folder whose name .*{why}.* cannot be used")
+                    self.assertEqual(len(said.splitlines()), 2)  # the hint is the other
+            self.assertEqual(os.listdir(folder), [])
+            self.assertEqual(sorted(os.listdir(BOX.venvfs_home / "envs")), before)
+
     def test_a_failure_leaves_nothing_behind(self):
+        BOX.create("before", "--without-pip")
         before = os.listdir(BOX.venvfs_home / "envs")
         folder = BOX.root / "failing" / "env"
         missing = BOX.root / "missing.txt"
@@ -369,11 +388,122 @@ class NoFuse(unittest.TestCase):
                 ["unshare", "-m", "sh", "-c", self.HIDE + "true"], stderr=subprocess.DEVNULL).returncode:
             self.skipTest("no mount namespace of our own here")
 
-    def test_create_says_why_and_names_the_remedy(self):
-        done = self.hidden("create", "unseen", "--without-pip", status=1)
-        self.assertRegex(done.stderr, "unseen is made, but cannot be shown here: .*/dev/fuse")
-        self.assertIn("venvfs materialize -n unseen DIR", done.stderr)
-        self.assertEqual(done.stdout, "")
+    def shown(self, *words, status=0):
+        """With FUSE, a daemon included."""
+        if harness.fuse_problem():
+            self.skipTest(harness.fuse_problem())
+        return BOX.venvfs(*words, env={"VENVFS_NO_DAEMON": ""}, status=status)
+
+    def tearDown(self):
+        BOX.venvfs("umount", "--all")
+
+    def hinted(self, done):
+        """The one command that the hint names, as a shell would split it."""
+        hints = re.findall(r"(?m)^hint: .*: venvfs (.*)$", done.stderr)
+        self.assertEqual(len(hints), 1, done.stderr)
+        return shlex.split(hints[0])
+
+    def ask(self, env):
+        program = "import sys, thing; print(sys.prefix, thing.v)"
+        out = harness.run([env / "bin" / "python", "-c", program], env=BOX.env).stdout
+        return out.strip().rsplit(" ", 1)
+
+    def lock(self, folder, version):
+        (folder / "requirements.txt").write_text(harness.lock_text(
+            WHEELS / f"thing-{version}-py3-none-any.whl", WHEELS / "part-1.0-py3-none-any.whl"))
+
+    def project(self, name, version="1.0"):
+        folder = BOX.project(name)
+        self.lock(folder, version)
+        return folder
+
+    def test_create_says_why_and_names_the_one_command_that_works(self):
+        folder = BOX.root / "un seen" / "env"
+        locked = lock("unseen.txt", "thing-1.0", "part-1.0")
+        for where, path in (("unseen", BOX.hub / "unseen"), (folder, folder)):
+            done = self.hidden("create", where, "--without-pip", "-r", locked, status=1)
+            self.assertRegex(done.stderr, "unseen is made, but cannot be shown here: .*/dev/fuse"
+                             if where == "unseen" else "is made, but cannot be shown here")
+            self.assertEqual(done.stdout, "")
+            self.assertFalse(os.path.lexists(path))
+            again = self.hidden("create", where, "--fallback", status=1)
+            self.assertIn("--fallback shows it", again.stderr)
+            done = self.hidden(*self.hinted(done))
+            self.assertEqual(harness.one_line(done.stdout), str(path))
+            self.assertEqual(self.ask(path), [str(path), "1.0"])
+        self.hidden("create", "at-once", "--without-pip", "-r", locked, "--fallback")
+        self.assertEqual(self.ask(BOX.hub / "at-once"), [str(BOX.hub / "at-once"), "1.0"])
+        # FUSE comes back: the mount takes the place of the plain files, whatever is shown first.
+        self.shown("create", "other", "--without-pip")
+        self.assertTrue(os.path.ismount(BOX.hub))
+        self.assertEqual(self.ask(BOX.hub / "unseen"), [str(BOX.hub / "unseen"), "1.0"])
+        self.assertFalse((BOX.venvfs_home / "edits").exists())
+        # ... and goes: stubs give way.
+        BOX.venvfs("umount", "--all")
+        self.assertEqual(os.listdir(BOX.hub / "unseen"), ["bin"])
+        self.hidden("mount", "-n", "unseen", "--fallback")
+        self.assertEqual(self.ask(BOX.hub / "unseen"), [str(BOX.hub / "unseen"), "1.0"])
+
+    def test_plain_files_are_their_environment_as_the_link_would_be(self):
+        folder, other = self.project("as-link"), self.project("as-link-other")
+        env, place = folder / ".venv", BOX.root / "as link" / "env"
+        self.hidden("mount", folder, "--fallback")
+        self.hidden("mount", other, "--fallback")
+        self.hidden("create", place, "--fallback", "--without-pip")
+        (BOX.root / "through").symlink_to(BOX.root)
+        through = BOX.root / "through" / "created-through"
+        self.hidden("create", through, "--fallback", "--without-pip")
+        for path, address in ((env, env), (folder, env), (place, place), (through, through),
+                              (BOX.root / "through" / folder.name / ".venv", env)):
+            self.assertEqual(BOX.json("show", path)["address"], str(address))
+        # An active environment is meant before the project of the current folder.
+        done = BOX.venvfs("show", "--json", cwd=other, env={"VIRTUAL_ENV": str(env)})
+        self.assertEqual(json.loads(done.stdout)["address"], str(env))
+        self.assertEqual(harness.one_line(self.hidden("mount", env).stdout), str(env))
+        self.assertIn("exists and is environment", BOX.venvfs("create", place, status=1).stderr)
+
+    def test_plain_files_give_way_to_the_mount(self):
+        folder = self.project("give-way")
+        env = folder / ".venv"
+        self.hidden("mount", folder, "--fallback")
+        self.lock(folder, "2.0")
+        self.assertIn("~ thing 1.0 -> 2.0", self.shown("mount", folder).stderr)
+        self.assertTrue(env.is_symlink())
+        self.assertEqual(self.ask(env), [str(env), "2.0"])
+        self.assertEqual(sorted(os.listdir(folder)), [".venv", "requirements.txt"])
+
+    def test_plain_files_never_go_stale(self):
+        folder = self.project("stale")
+        env = folder / ".venv"
+        run = lambda how: how("run", "-n", str(folder), "python", "-c", "import thing; print(thing.v)"
+                              ).stdout.strip()
+        self.hidden("mount", folder, "--fallback")
+        self.lock(folder, "2.0")
+        self.hidden("mount", folder)  # the fallback is remembered
+        self.assertEqual(self.ask(env), [str(env), "2.0"])
+        self.hidden("install", "-n", str(folder), "thing==1.0")
+        self.assertEqual(self.ask(env), [str(env), "1.0"])
+        # A generation that came into being without them, as by a process that was killed.
+        kept = (BOX.venvfs_home / "envs" / BOX.json("show", str(folder))["name"] / "fallback.json")
+        older = json.loads(kept.read_text())
+        older["generation"] -= 1
+        kept.write_text(json.dumps(older))
+        (env / "lib").rename(env / "gone")
+        self.assertEqual(run(self.hidden), "1.0")
+        self.assertFalse(env.is_symlink())
+        kept.write_text(json.dumps({**json.loads(kept.read_text()), "generation": 1}))
+        self.assertEqual(run(self.shown), "1.0")
+        self.assertTrue(env.is_symlink())
+
+    def test_a_change_that_cannot_be_shown_says_that_it_is_made(self):
+        folder = self.project("unshown")
+        self.shown("mount", folder)
+        BOX.venvfs("umount", "--all")
+        self.lock(folder, "2.0")
+        done = self.hidden("mount", folder, status=1)
+        self.assertIn("is changed, but cannot be shown here", done.stderr)
+        self.hidden(*self.hinted(done))
+        self.assertEqual(self.ask(folder / ".venv"), [str(folder / ".venv"), "2.0"])
 
     def test_mount_leaves_no_dangling_link_and_fallback_writes_plain_files(self):
         wheels = [WHEELS / f"{name}-1.0-py3-none-any.whl" for name in ("thing", "part")]

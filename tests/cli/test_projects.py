@@ -31,8 +31,13 @@ class Case(unittest.TestCase):
         return BOX.project(name or self.id().rpartition(".")[2], ONE if lock == "" else lock)
 
     def mount(self, *arguments, **options):
-        """Mounts; returns (path printed, what was said)."""
+        """Mounts a project; returns (path printed, what was said)."""
         done = BOX.venvfs("mount", "-p", harness.default_python(), *arguments, **options)
+        return pathlib.Path(harness.one_line(done.stdout)), done.stderr
+
+    def mount_env(self, *arguments, **options):
+        """The same of an environment."""
+        done = BOX.venvfs("mount", *arguments, **options)
         return pathlib.Path(harness.one_line(done.stdout)), done.stderr
 
     def version(self, env):
@@ -60,7 +65,7 @@ class Which(Case):
 
     def test_a_bare_word_may_be_an_environment(self):
         path = BOX.create("word")
-        self.assertEqual(self.mount("word")[0], path)
+        self.assertEqual(self.mount_env("word")[0], path)
 
     def test_a_word_that_is_both_is_wrong_usage(self):
         folder = self.folder(name="both")
@@ -69,7 +74,48 @@ class Which(Case):
         self.assertIn("./both", done.stderr)
         self.assertIn("-n both", done.stderr)
         self.assertEqual(self.mount("./both", cwd=folder.parent)[0], folder / ".venv")
-        self.assertEqual(self.mount("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
+        self.assertEqual(self.mount_env("-n", "both", cwd=folder.parent)[0], BOX.hub / "both")
+
+    def test_a_word_that_is_both_is_wrong_usage_everywhere(self):
+        folder = self.folder(name="twofold")
+        env, _ = self.mount(folder)
+        path = BOX.create("twofold", "--without-pip")
+        for command in (["show"], ["umount"], ["remove"], ["mount"]):
+            said = BOX.venvfs(*command, "twofold", cwd=folder.parent, status=2).stderr
+            self.assertIn("hint: write ./twofold for the one, -n twofold for the other", said)
+        out = lambda *words: BOX.venvfs(*words, cwd=folder.parent).stdout.strip()
+        self.assertEqual(out("show", "./twofold").splitlines()[0], self.name(folder))
+        self.assertEqual(out("show", "-n", "twofold").splitlines()[0], "twofold")
+        self.assertEqual(out("run", "-n", "twofold", "sh", "-c", "echo $VIRTUAL_ENV"), str(path))
+        out("umount", "-n", "twofold")
+        self.assertEqual((os.path.lexists(path), (env / "bin").exists()), (False, True))
+        out("remove", "-n", "twofold")
+        # Now the word is the folder's alone, with -n as well.
+        self.assertEqual(out("show", "twofold").splitlines()[0], self.name(folder))
+        self.assertEqual(out("show", "-n", "twofold").splitlines()[0], self.name(folder))
+        self.assertEqual(out("run", "-n", "twofold", "sh", "-c", "echo $VIRTUAL_ENV"), str(env))
+        out("umount", "twofold")
+        self.assertFalse((env / "bin").exists())
+        out("remove", "twofold")
+        self.assertEqual(os.listdir(folder), ["requirements.txt"])
+
+    def test_a_link_into_the_hub_is_its_environment(self):
+        link = BOX.root / "linked"
+        BOX.create(link, "--without-pip")
+        self.assertEqual(self.mount_env(link)[0], link)
+        self.assertEqual(self.mount_env("linked", cwd=BOX.root)[0], link)
+        self.assertEqual(self.mount_env(BOX.hub / os.path.basename(os.readlink(link)))[0], link)
+
+    def test_options_for_projects_are_wrong_usage_with_an_environment(self):
+        BOX.create("plain-word", "--without-pip")
+        for option in (["--lock", "x"], ["--locked"], ["--refresh"], ["--group", "g"], ["-p", "3.11"],
+                       ["--extra", "e"], ["--no-dev"], ["--no-project"], ["--no-link"]):
+            for which in (["-n", "plain-word"], ["plain-word"]):
+                with self.subTest(option=option, which=which):
+                    done = BOX.venvfs("mount", *which, *option, status=2)
+                    self.assertIn("is for projects, and plain-word is an environment", done.stderr)
+        BOX.venvfs("mount", "-n", "plain-word", "--fallback")  # there is FUSE: it changes nothing
+        BOX.venvfs("mount", "-n", "plain-word", BOX.root / "dir", "--fallback", status=2)
 
     def test_a_word_that_is_neither(self):
         self.assertIn("neither", BOX.venvfs("mount", "nothing-here", status=1).stderr)
@@ -195,6 +241,49 @@ class Places(Case):
         self.assertEqual(self.version(self.mount(again)[0]), "2.0")
         self.assertEqual(self.version(self.mount(moved)[0]), "1.0")
 
+    def test_a_moved_folder_is_told_of_before_anything_changes(self):
+        folder = self.folder()
+        self.mount(folder)
+        moved = folder.with_name(folder.name + " there")
+        folder.rename(moved)
+        name = self.name(moved)
+        commands = (["install", "-n", name, "thing==2.0"], ["uninstall", "-n", name, "thing"],
+                    ["sync", "-n", name], ["run", "-n", name, "true"], ["mount", "-n", name])
+        for command in commands:
+            said = BOX.venvfs(*command, status=1).stderr
+            self.assertIn("its folder moved\nhint: venvfs mount DIR", said)
+            said = BOX.venvfs(*command, cwd=moved, status=1).stderr
+            self.assertIn(f"its folder moved\nhint: venvfs mount '{moved}'", said)
+        self.assertEqual(BOX.json("show", name)["generation"], 1)
+        self.mount(moved)
+        BOX.venvfs("install", "-n", name, "thing==2.0")
+        self.assertEqual(self.version(moved / ".venv"), "2.0")
+
+    def test_a_link_that_is_gone_is_told_of_and_made_again(self):
+        folder = self.folder()
+        env, _ = self.mount(folder)
+        name = self.name(folder)
+        env.unlink()
+        said = BOX.venvfs("install", "-n", name, "thing==2.0", status=1).stderr
+        self.assertIn(f"{env}, the way to environment {name}, is missing", said)
+        self.assertIn(f"hint: venvfs mount {folder} makes it again", said)
+        self.assertEqual(self.mount_env("-n", name)[0], env)
+        self.assertEqual(self.version(env), "1.0")
+        env.unlink()
+        env.mkdir()
+        said = BOX.venvfs("run", "-n", name, "true", status=1).stderr
+        self.assertIn("does not lead to environment", said)
+        self.assertIn("hint: move it away; then", said)
+        # One that has no project: its folder is made again with it.
+        place = BOX.root / "far" / "away"
+        BOX.create(place, "--without-pip")
+        name = os.path.basename(os.readlink(place))
+        shutil.rmtree(place.parent)
+        said = BOX.venvfs("run", "-n", name, "true", status=1).stderr
+        self.assertIn(f"hint: venvfs mount -n {name} makes it again", said)
+        self.assertEqual(self.mount_env("-n", name)[0], place)
+        BOX.venvfs("run", "-n", name, "python", "-c", "")
+
     def test_a_copied_folder_gets_a_clone(self):
         folder = self.folder()
         self.mount(folder)
@@ -204,6 +293,26 @@ class Places(Case):
         self.assertNotEqual(self.name(copy), self.name(folder))
         self.assertEqual(self.version(env), "1.0")
         self.assertEqual(self.mount(folder)[0], folder / ".venv")
+
+    def test_a_copied_folder_follows_its_own_python_version(self):
+        others = [path for version, path in harness.interpreters().items()
+                  if version in ("3.8", "3.9", "3.10", "3.12") and path != harness.default_python()]
+        if not others:
+            self.skipTest("no second interpreter")
+        program = "import platform; print(platform.python_version())"
+        other = harness.run([others[0], "-c", program]).stdout.strip()
+        folder = self.folder()
+        self.mount(folder)
+        asked, written = (folder.with_name(f"{folder.name}-{i}") for i in "ab")
+        for copy in (asked, written):
+            shutil.copytree(folder, copy, symlinks=True)
+        (written / ".python-version").write_text(other + "\n")
+        BOX.venvfs("mount", asked, "-p", others[0])
+        BOX.venvfs("mount", written)
+        for copy in (asked, written):
+            out = harness.run([copy / ".venv" / "bin" / "python", "-c",
+                               f"import thing, pip; {program}"], env=BOX.env).stdout
+            self.assertEqual(out.strip(), other)
 
     def test_a_foreign_venv_stays_and_no_link_goes_around_it(self):
         folder = self.folder()
@@ -222,6 +331,18 @@ class Places(Case):
         self.mount(folder)
         out = harness.run(["git", "-C", folder, "status", "--porcelain"], env=BOX.env).stdout
         self.assertNotIn(".venv", out)
+
+    def test_a_git_checkout_that_cannot_be_written_to_is_a_warning(self):
+        if not shutil.which("git"):
+            self.skipTest("no git")
+        folder = self.folder()
+        harness.run(["git", "init", "-q", folder], env=BOX.env)
+        exclude = folder / ".git" / "info" / "exclude"
+        exclude.unlink(missing_ok=True)
+        exclude.mkdir(parents=True)  # unwritable for root as well
+        env, said = self.mount(folder)
+        self.assertRegex(said, "warning: .*info/exclude")
+        self.assertEqual(self.version(env), "1.0")
 
     def test_create_and_mount_of_dot_venv_mean_one_environment(self):
         folder = self.folder()
@@ -269,11 +390,24 @@ class Explicit(Case):
         folder = self.folder()
         self.mount(folder)
         place = BOX.root / "place"
-        env, _ = self.mount("-n", self.name(folder), place)
+        env, _ = self.mount_env("-n", self.name(folder), place)
         self.assertEqual(env, place)
         self.assertEqual(self.version(place), "1.0")
         BOX.venvfs("umount", place)
         self.assertFalse((place / "pyvenv.cfg").exists())
+
+
+    def test_a_folder_in_the_hub_is_refused_and_not_made(self):
+        path = BOX.create("inner")
+        for place in (BOX.hub / "inner" / "deep", BOX.hub / "no-env" / "deep"):
+            BOX.venvfs("umount", "--all")
+            done = BOX.venvfs("mount", "-n", "inner", place, status=1)
+            self.assertIn("in the hub", done.stderr)
+            self.assertFalse(os.path.lexists(place))
+        BOX.venvfs("umount", "--all")
+        self.assertFalse((BOX.hub / "no-env").exists())
+        self.assertFalse((BOX.venvfs_home / "edits").exists())  # nothing had to be moved away
+        self.assertEqual(sorted(os.listdir(path)), ["bin"])  # stubs alone
 
 
 class Run(Case):

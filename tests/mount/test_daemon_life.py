@@ -189,6 +189,24 @@ class LifeAndDeath(Case):
             self.assertEqual(self.version(env), "1.0")
         self.assertEqual(len(BOX.mounts()), len(set(BOX.mounts())))
 
+    def test_every_command_heals_what_a_killed_daemon_left(self):
+        folder, env = self.project()
+        place = BOX.root / "killed place"
+        name = os.path.basename(os.readlink(env))
+        for command in (["status"], ["list"], ["show", name]):
+            BOX.venvfs("mount", "-n", name)
+            BOX.venvfs("mount", "-n", name, place)
+            os.kill(BOX.daemon_pid(), signal.SIGKILL)
+            self.assertTrue(harness.wait_until(lambda: not BOX.processes(), 5))
+            with self.assertRaises(OSError):
+                os.statvfs(BOX.hub)
+            BOX.venvfs(*command)
+            self.assertEqual(BOX.mounts(), [])
+            self.assertIn("bin", os.listdir(BOX.hub / name))  # the stubs
+        self.assertFalse(BOX.json("status")["running"])
+        self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+
     def test_terminated_daemon_unmounts(self):
         folder, env = self.project()
         pid = BOX.daemon_pid()
@@ -213,6 +231,24 @@ class LifeAndDeath(Case):
         script = f". {env}/bin/activate; python -c 'import thing; print(thing.version)'"
         done = harness.run(["sh", "-c", script], env={**BOX.env, "PATH": path}, timeout=60)
         self.assertEqual(done.stdout.strip(), "1.0")
+
+    def test_stubs_of_a_removed_environment_go(self):
+        """Removed in view, after umount, and while no daemon runs; one that stays keeps its own."""
+        for name in ("kept", "seen", "hidden", "later"):
+            BOX.create(name, "--without-pip")
+        BOX.venvfs("remove", "seen")
+        BOX.venvfs("umount", "hidden")
+        BOX.venvfs("remove", "hidden")
+        BOX.venvfs("umount", "--all")
+        self.assertFalse((BOX.hub / "seen").exists() or (BOX.hub / "hidden").exists())
+        self.assertTrue((BOX.hub / "later" / "bin" / "python").exists())
+        BOX.venvfs("remove", "later")
+        (BOX.hub / ".foreign" / "bin").mkdir(parents=True)  # never a stub's
+        BOX.venvfs("mount", "-n", "kept")
+        BOX.venvfs("umount", "--all")
+        self.assertFalse((BOX.hub / "later").exists())
+        self.assertEqual(sorted(os.listdir(BOX.hub / "kept")), ["bin"])
+        self.assertTrue(list((BOX.venvfs_home / "edits").glob("beneath-*/.foreign/bin")))
 
     def test_eight_commands_start_one_daemon(self):
         folder, env = self.project()

@@ -5,12 +5,18 @@ import sys
 import types
 
 
+# All of a code object but co_filename and co_consts, as far as this version has it. Positions of
+# instructions are in co_linetable, before 3.10 in co_lnotab.
+FIELDS = ("co_name", "co_qualname", "co_code", "co_names", "co_varnames", "co_freevars", "co_cellvars",
+          "co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals", "co_stacksize",
+          "co_flags", "co_firstlineno", "co_exceptiontable",
+          "co_linetable" if hasattr(types.CodeType, "co_linetable") else "co_lnotab")
+
+
 def shape(value):
     """A value that compares equal exactly when two constants are the same constant."""
     if isinstance(value, types.CodeType):
-        return (value.co_name, value.co_code, value.co_names, value.co_varnames, value.co_freevars,
-                value.co_cellvars, value.co_argcount, value.co_kwonlyargcount, value.co_flags,
-                value.co_firstlineno, shape(value.co_consts))
+        return tuple(getattr(value, field, None) for field in FIELDS) + (shape(value.co_consts),)
     if isinstance(value, tuple):
         return ("tuple", tuple(map(shape, value)))
     if isinstance(value, frozenset):
@@ -22,7 +28,9 @@ def shape(value):
 def code(path):
     with open(path, "rb") as file:
         data = file.read()
-    return data[:4], int.from_bytes(data[4:8], "little"), shape(marshal.loads(data[16:]))
+    # Magic number; since 3.7 (PEP 552) what kind of pyc; time and size; the code.
+    kind, start = (data[4:8], 16) if sys.version_info >= (3, 7) else (b"", 12)
+    return data[:4], kind, shape(marshal.loads(data[start:]))
 
 
 for line in sys.stdin:

@@ -9,6 +9,8 @@ sys.path[:0] = [os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."),
 import harness
 
 if __name__ == "__main__":
+    big = harness.corpus() != harness.TESTS / "data"
+    print(f"package sets: {harness.corpus()} ({'the big ones' if big else 'small ones'})", flush=True)
     # In this order: messages are counted before everything has been read.
     harness.main(names=["test_warm_messages", "test_same_tree", "test_it_runs.Data",
                         "test_it_runs.Web", "test_it_runs.Tools", "test_bytecode.BigSet",

@@ -2,6 +2,7 @@
 """Bytecode made at ingest is used: importing compiles no file and writes no pyc, on each Python."""
 import json
 import os
+import re
 import sys
 import unittest
 
@@ -63,6 +64,14 @@ class Bytecode(unittest.TestCase):
     print(compiled, written)"""
         done = harness.run([env / "bin" / "python", "-c", program], env=self.box.env)
         self.assertEqual(done.stdout.strip(), "[] []")
+
+
+    def test_each_python_that_pyenv_has_is_among_these(self):
+        """One that does not run would otherwise only make this file shorter."""
+        installed = {folder.name.rpartition(".")[0] for folder in harness.pyenv_folders()
+                     if re.fullmatch(r"3\.\d+\.\d+", folder.name)}
+        supported = {f"3.{minor}" for minor in harness.MINORS}
+        self.assertEqual(installed & supported - harness.interpreters().keys(), set())
 
 
 def add_tests():

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Eight commands ingest overlapping locks into one empty store at once: each wheel is ingested once."""
+"""Eight commands fill one empty store at once: all succeed, and each wheel is ingested once."""
 import os
 import random
+import re
 import subprocess
 import sys
 import unittest
@@ -10,6 +11,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 
 COMMANDS = 8
+COMMON = "the same in all packages\n" * 100
 
 
 def package(folder, i):
@@ -17,11 +19,51 @@ def package(folder, i):
     noise = random.Random(i)
     files = {f"pkg{i}/__init__.py": "".join(f"def f{j}(a): return a + {i * j}\n" for j in range(200)),
              f"pkg{i}/noise.bin": noise.randbytes(200_000 + 1000 * i),
-             f"pkg{i}/common.txt": "the same in all packages\n" * 1000}
+             f"pkg{i}/common.txt": COMMON}
     return harness.make_wheel(folder, f"pkg{i}", "1.0", files)
 
 
+def slow_package(folder, i):
+    """A wheel whose bytecode takes a while: 20,000 functions, all different."""
+    text = "".join(f"def f{j}(a): return [a, {j}, 'x{j}']\n" for j in range(20_000))
+    return harness.make_wheel(folder, f"slow{i}", "1.0", {f"slow{i}.py": text})
+
+
+def ingested(said):
+    """How many packages a command ingested itself, by what it prints when it took over a second."""
+    return sum(map(int, re.findall(r"^venvfs: installing: (\d+) packages, ", said, re.M)))
+
+
 class Concurrency(unittest.TestCase):
+    def test_eight_creates_of_equal_locks_ingest_each_wheel_once(self):
+        """One worker needs seconds for the wheels, so every command that ingests says how many. The
+        store cannot tell: what is ingested twice becomes the image that is there."""
+        with harness.Sandbox("equal") as box:
+            wheels = box.root / "wheels"
+            wheels.mkdir()
+            made = [slow_package(wheels, i) for i in range(COMMANDS)]
+            lock = box.root / "lock.txt"
+            lock.write_text(harness.lock_text(*made))
+            running = [self.start(box, f"env{i}", lock, "--without-pip", "-j", "1")
+                       for i in range(COMMANDS)]
+            counts = []
+            for process in running:
+                out, said = process.communicate(timeout=300)
+                self.assertEqual(process.returncode, 0, said)
+                counts.append(ingested(said))
+                python = os.path.join(out.strip(), "bin", "python")
+                harness.run([python, "-c", "import slow0, slow7"], env=box.env)
+            print(f"packages ingested by each command: {counts}")
+            self.assertEqual(sum(counts), len(made))
+            box.venvfs("store", "verify")
+
+    @staticmethod
+    def start(box, name, lock, *options):
+        command = [harness.PROGRAM, "create", name, "-p", harness.default_python(), "-r", lock, *options]
+        return subprocess.Popen([str(word) for word in command], env=box.env, cwd=box.home, text=True,
+                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE)
+
     def test_eight_creates_of_overlapping_locks(self):
         with harness.Sandbox("parallel") as box:
             wheels = box.root / "wheels"
@@ -33,11 +75,7 @@ class Concurrency(unittest.TestCase):
                 random.Random(i).shuffle(chosen)
                 lock = box.root / f"lock{i}.txt"
                 lock.write_text(harness.lock_text(*chosen))
-                command = [harness.PROGRAM, "create", f"env{i}", "-p", harness.default_python(),
-                           "-r", lock]
-                running.append((i, subprocess.Popen(
-                    [str(word) for word in command], env=box.env, cwd=box.home, text=True,
-                    stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)))
+                running.append((i, self.start(box, f"env{i}", lock)))
             for i, process in running:
                 out, said = process.communicate(timeout=300)
                 self.assertEqual(process.returncode, 0, said)
@@ -47,8 +85,9 @@ class Concurrency(unittest.TestCase):
             box.venvfs("store", "verify")
             stats = box.json("store", "stats")
             self.assertEqual(stats["wheels"], len(made) + self.seeds())
-            self.assertEqual(stats["images"], stats["wheels"], "no wheel was ingested twice")
-            self.assertLessEqual(stats["dead_bytes"], stats["pack_bytes"] // 100)
+            self.assertEqual(stats["images"], stats["wheels"], "each wheel has one image")
+            # What is the same in different wheels may be stored by several commands at once.
+            self.assertLess(stats["dead_bytes"], COMMANDS * (len(COMMON) + 1000))
 
     @staticmethod
     def seeds():

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/pool.h"
 #include "base/sigbus.h"
 
 static void *map_two_pages(int *fd)
@@ -70,16 +71,50 @@ static int fault_outside_any_watch(void)
     return p[0] ? 1 : 2;
 }
 
-static void a_fault_elsewhere_still_kills(void **state)
+static void read_first_byte(void *arg, size_t worker)
 {
-    (void)state;
+    (void)worker;
+    char **p = arg;
+    if (**(volatile char **)p == 0)
+        *p = NULL;
+}
+
+/* A pool's threads leave signals to others, but not this one. */
+static int fault_in_a_worker(void)
+{
+    int fd;
+    char *p = map_two_pages(&fd);
+    sigbus_watch(p, (size_t)sysconf(_SC_PAGESIZE));
+    if (ftruncate(fd, 0) < 0)
+        return 3;
+    struct pool *pool = pool_new(1);
+    pool_submit(pool, read_first_byte, &p);
+    pool_free(pool);
+    return p ? 1 : 0;
+}
+
+static int run_again(const char *what)
+{
     pid_t pid = fork();
     if (pid == 0) {
-        execl("/proc/self/exe", "test-sigbus", "fault", (char *)NULL);
+        execl("/proc/self/exe", "test-sigbus", what, (char *)NULL);
         _exit(3);
     }
     int status;
     assert_int_equal(waitpid(pid, &status, 0), pid);
+    return status;
+}
+
+static void workers_survive_a_truncated_map(void **state)
+{
+    (void)state;
+    assert_int_equal(run_again("worker"), 0);
+}
+
+static void a_fault_elsewhere_still_kills(void **state)
+{
+    (void)state;
+    int status = run_again("fault");
     assert_true(WIFSIGNALED(status));
     assert_int_equal(WTERMSIG(status), SIGBUS);
 }
@@ -88,9 +123,12 @@ int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "fault") == 0)
         return fault_outside_any_watch();
+    if (argc > 1 && strcmp(argv[1], "worker") == 0)
+        return fault_in_a_worker();
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_truncated_map_reads_zeros_and_is_marked),
         cmocka_unit_test(an_ended_watch_is_taken_again_undamaged),
+        cmocka_unit_test(workers_survive_a_truncated_map),
         cmocka_unit_test(a_fault_elsewhere_still_kills),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

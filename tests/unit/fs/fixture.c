@@ -106,14 +106,14 @@ static void put_begin(struct put *p, struct fixture *f, const char *name, const 
     p->builder = image_builder_new(name, version, p->dist_info);
 }
 
-static void put_file(struct put *p, const char *path, const void *data, size_t size)
+static void put_file(struct put *p, const char *path, unsigned flags, const void *data, size_t size)
 {
     struct verror err = VERROR_INIT;
     struct blob_ref ref = {0};
     _cleanup_free_ char *full = path_join(SITE, path);
     if (size)
         check(put_stream_blob(p->stream, BLOB_TEXT, data, size, NULL, &ref, &err), &err);
-    check(image_builder_file(p->builder, full, 0, &ref.id, size, ref.checksums, &err), &err);
+    check(image_builder_file(p->builder, full, flags, &ref.id, size, ref.checksums, &err), &err);
     blob_ref_release(&ref);
 }
 
@@ -121,11 +121,13 @@ static struct store_image put_end(struct put *p, const char *name, const char *v
 {
     struct verror err = VERROR_INIT;
     _cleanup_free_ char *metadata = path_join(p->dist_info, "METADATA");
+    _cleanup_free_ char *requested = path_join(p->dist_info, "REQUESTED");
     _cleanup_free_ char *text = xasprintf("Name: %s\nVersion: %s\n", name, version);
     _cleanup_free_ char *file = xasprintf("%s-%s-py3-none-any.whl", name, version);
     struct store_wheel wheel = {.filename = file};
     size_t index;
-    put_file(p, metadata, text, strlen(text));
+    put_file(p, requested, IMAGE_IF_REQUESTED, NULL, 0);
+    put_file(p, metadata, 0, text, strlen(text));
     sha256_of(text, strlen(text), &wheel.id);
     put_stream_free(p->stream);
     check(store_put_image(p->put, p->builder, &wheel, "test", &index, &err), &err);
@@ -144,7 +146,7 @@ struct store_image fixture_package(struct fixture *f, const char *name, const ch
     struct put p;
     put_begin(&p, f, name, version);
     for (size_t i = 0; i < n; i++)
-        put_file(&p, files[i].path, files[i].text, strlen(files[i].text));
+        put_file(&p, files[i].path, 0, files[i].text, strlen(files[i].text));
     return put_end(&p, name, version);
 }
 
@@ -166,7 +168,7 @@ struct store_image fixture_big_package(struct fixture *f, const char *name, unsi
     for (size_t i = 0; i < size; i++)
         data[i] = fixture_byte(seed, i);
     put_begin(&p, f, name, version);
-    put_file(&p, path, data, size);
+    put_file(&p, path, 0, data, size);
     free(data);
     return put_end(&p, name, version);
 }
@@ -207,6 +209,7 @@ void fixture_env(struct fixture *f, const char *name, const struct fixture_use *
         struct manifest_package *p = manifest_add(m, uses[i].name);
         p->version = xstrdup("1");
         p->image = uses[i].image;
+        p->requested = uses[i].requested;
     }
     check(env_commit(env, m, &err), &err);
     env_free(env);

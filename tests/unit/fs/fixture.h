@@ -24,7 +24,8 @@ struct fixture_file {
     const char *path; /* below site-packages */
     const char *text;
 };
-/* Puts an image of a package; the version only makes it another one. */
+/* Puts an image of a package; the version only makes it another one. Its dist-info has METADATA,
+ * and REQUESTED where it is asked for by name. */
 struct store_image fixture_package(struct fixture *f, const char *name, const char *version,
                                    const struct fixture_file *files, size_t n);
 /* A file of `size` bytes that no two compress alike: byte i of file `seed`. */
@@ -35,6 +36,7 @@ unsigned char fixture_byte(unsigned seed, size_t i);
 struct fixture_use {
     const char *name;
     struct store_image image;
+    bool requested; /* asked for by name */
 };
 /* Makes (or switches) an environment to exactly these packages. */
 void fixture_env(struct fixture *f, const char *name, const struct fixture_use *uses, size_t n);

@@ -21,6 +21,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "fixture.h"
+#include "fs/daemon_internal.h"
 #include "fs/mount.h"
 
 static const struct fixture_file one_files[] = {
@@ -44,7 +45,7 @@ static int setup(void **state)
     w->one = fixture_package(&w->f, "one", "1", one_files, ARRAY_SIZE(one_files));
     w->one_new = fixture_package(&w->f, "one", "2", one_newer, ARRAY_SIZE(one_newer));
     w->two = fixture_package(&w->f, "two", "1", two_files, ARRAY_SIZE(two_files));
-    const struct fixture_use uses[] = {{"one", w->one}, {"two", w->two}};
+    const struct fixture_use uses[] = {{"one", w->one, false}, {"two", w->two, false}};
     fixture_env(&w->f, "first", uses, 2);
     w->c = fixture_start(&w->f);
     *state = w;
@@ -232,7 +233,7 @@ static void a_switch_is_seen_at_once(void **state)
           space = inode(w, "first", SITE "/space"), kept = inode(w, "first", SITE "/two.py"),
           replaced = inode(w, "first", SITE "/one/__init__.py");
 
-    const struct fixture_use uses[] = {{"one", w->one_new}, {"two", w->two}};
+    const struct fixture_use uses[] = {{"one", w->one_new, false}, {"two", w->two, false}};
     fixture_env(&w->f, "first", uses, 2);
     assert_file(w, "first", SITE "/one/__init__.py", "VERSION = 1\n"); /* not attached yet */
     attach(w, "first");
@@ -255,7 +256,7 @@ static void a_switch_changes_the_times_of_folders(void **state)
     _cleanup_free_ char *site = fixture_path(&w->f, "first", SITE);
     struct stat before, after;
     assert_int_equal(stat(site, &before), 0);
-    const struct fixture_use uses[] = {{"two", w->two}};
+    const struct fixture_use uses[] = {{"two", w->two, false}};
     fixture_env(&w->f, "first", uses, 1);
     attach(w, "first");
     assert_int_equal(stat(site, &after), 0);
@@ -272,7 +273,7 @@ static void a_working_folder_survives_a_switch(void **state)
     _cleanup_free_ char *site = fixture_path(&w->f, "first", SITE);
     char *here = getcwd(NULL, 0);
     assert_int_equal(chdir(site), 0);
-    const struct fixture_use uses[] = {{"one", w->one_new}, {"two", w->two}};
+    const struct fixture_use uses[] = {{"one", w->one_new, false}, {"two", w->two, false}};
     fixture_env(&w->f, "first", uses, 2);
     attach(w, "first");
     _cleanup_free_ char *after = getcwd(NULL, 0);
@@ -280,6 +281,51 @@ static void a_working_folder_survives_a_switch(void **state)
     free(here);
     assert_non_null(after);
     assert_string_equal(after, site);
+}
+
+/* The same image, now asked for by name: the same nodes, but another list, also for who is there.
+ */
+static void a_package_asked_for_by_name_says_so(void **state)
+{
+    struct world *w = *state;
+    _cleanup_free_ char *dir = fixture_path(&w->f, "first", SITE "/one-1.dist-info");
+    assert_names(w, "first", SITE "/one-1.dist-info", "METADATA ");
+    _cleanup_close_ int fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(faccessat(fd, "REQUESTED", F_OK, 0), -1);
+    _cleanup_free_ char *held = xasprintf("/proc/self/fd/%d", fd);
+    struct fixture_use uses[] = {{"one", w->one, true}, {"two", w->two, false}};
+    for (int i = 0; i < 2; i++) {
+        uses[0].requested = i == 0;
+        fixture_env(&w->f, "first", uses, 2);
+        attach(w, "first");
+        const char *expected = i == 0 ? "METADATA REQUESTED " : "METADATA ";
+        assert_names(w, "first", SITE "/one-1.dist-info", expected);
+        _cleanup_free_ char *got = names_in(held);
+        assert_string_equal(got, expected);
+        assert_int_equal(faccessat(fd, "REQUESTED", F_OK, 0), i == 0 ? 0 : -1);
+    }
+}
+
+/* The same image again, later: its files have the later time, also for who has one open. */
+static void a_package_that_enters_again_has_a_newer_time(void **state)
+{
+    struct world *w = *state;
+    _cleanup_free_ char *path = fixture_path(&w->f, "first", SITE "/one/__init__.py");
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat before, after, open_file;
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &before), 0);
+    const struct fixture_use uses[] = {{"two", w->two, false}, {"one", w->one, false}};
+    fixture_env(&w->f, "first", uses, 1);
+    fixture_env(&w->f, "first", uses, 2);
+    attach(w, "first");
+    assert_int_equal(stat(path, &after), 0);
+    assert_int_equal(after.st_ino, before.st_ino);
+    assert_true(after.st_mtim.tv_sec > before.st_mtim.tv_sec ||
+                after.st_mtim.tv_nsec != before.st_mtim.tv_nsec);
+    assert_int_equal(fstat(fd, &open_file), 0);
+    assert_memory_equal(&open_file.st_mtim, &after.st_mtim, sizeof(after.st_mtim));
 }
 
 #define BIG (3u << 20)
@@ -300,7 +346,7 @@ static void an_open_file_outlives_its_generation(void **state)
     struct world *w = *state;
     struct store_image big = fixture_big_package(&w->f, "big", 1, BIG),
                        bigger = fixture_big_package(&w->f, "big", 2, BIG);
-    const struct fixture_use uses[] = {{"big", big}}, newer[] = {{"big", bigger}};
+    const struct fixture_use uses[] = {{"big", big, false}}, newer[] = {{"big", bigger, false}};
     fixture_env(&w->f, "first", uses, 1);
     attach(w, "first");
     _cleanup_free_ char *path = fixture_path(&w->f, "first", SITE "/big/big.bin");
@@ -326,7 +372,7 @@ static void new_environments_appear(void **state)
     struct world *w = *state;
     assert_missing(w, "second", ""); /* remembered by the kernel */
     assert_names(w, "", "", "CACHEDIR.TAG first ");
-    const struct fixture_use uses[] = {{"two", w->two}};
+    const struct fixture_use uses[] = {{"two", w->two, false}};
     fixture_env(&w->f, "second", uses, 1);
     attach(w, "second");
     assert_names(w, "", "", "CACHEDIR.TAG first second ");
@@ -353,7 +399,7 @@ static void an_explicit_mount_has_its_own_address(void **state)
     assert_non_null(strstr(script, dir));
 
     /* It shows one generation; a switch of the environment does not touch it. */
-    const struct fixture_use uses[] = {{"one", w->one}};
+    const struct fixture_use uses[] = {{"one", w->one, false}};
     fixture_env(&w->f, "first", uses, 1);
     attach(w, "first");
     assert_int_equal(access(module, F_OK), 0);
@@ -516,6 +562,43 @@ static void a_busy_hub_is_detached_at_the_end(void **state)
     close(fd);
 }
 
+static int perform(struct daemon *d, const char *verb, json_t *request)
+{
+    json_t *answer = json_object();
+    int r = daemon_perform(d, verb, request, answer, NULL);
+    json_decref(answer);
+    json_decref(request);
+    return r;
+}
+
+/* In this process, as the daemon would. */
+static void a_busy_mount_that_was_detached_keeps_what_it_uses(void **state)
+{
+    struct world *w = *state;
+    struct daemon d = {.home = &w->f.home};
+    d.context = (struct session_context){.images = images_new(w->f.home.store, 1 << 20),
+                                         .workers = pool_new(1),
+                                         .counters = &d.counters,
+                                         .ended = -1};
+    _cleanup_free_ char *dir = path_join(w->f.top, "busy"), *file = path_join(dir, SITE "/two.py");
+    assert_int_equal(perform(&d, "mount", json_pack("{s:s, s:s}", "env", "first", "dir", dir)), 0);
+    struct session *session = d.mounts[0].session;
+    _cleanup_close_ int fd = open(file, O_RDONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(perform(&d, "umount", json_pack("{s:s, s:b}", "dir", dir, "lazy", 1)), 0);
+    assert_false(mounted_at(dir));
+    assert_int_equal(d.n_mounts, 0);
+    assert_true(d.kept);
+    char text[8];
+    assert_int_equal(pread(fd, text, sizeof(text), 0), sizeof(text));
+
+    (void)close(steal_fd(&fd));
+    assert_true(session_free(session));
+    free(d.mounts);
+    images_free(d.context.images);
+    pool_free(d.context.workers);
+}
+
 static void bad_requests_get_an_error(void **state)
 {
     struct world *w = *state;
@@ -553,6 +636,8 @@ int main(int argc, char **argv)
         MOUNTED(nothing_can_be_written),
         MOUNTED(a_switch_is_seen_at_once),
         MOUNTED(a_switch_changes_the_times_of_folders),
+        MOUNTED(a_package_asked_for_by_name_says_so),
+        MOUNTED(a_package_that_enters_again_has_a_newer_time),
         MOUNTED(a_working_folder_survives_a_switch),
         MOUNTED(an_open_file_outlives_its_generation),
         MOUNTED(new_environments_appear),
@@ -564,6 +649,7 @@ int main(int argc, char **argv)
         MOUNTED(a_stub_starts_what_it_stands_for),
         MOUNTED(a_folder_of_the_users_is_no_hub),
         MOUNTED(a_busy_hub_is_detached_at_the_end),
+        MOUNTED(a_busy_mount_that_was_detached_keeps_what_it_uses),
         MOUNTED(bad_requests_get_an_error),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

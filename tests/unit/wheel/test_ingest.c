@@ -16,6 +16,9 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "base/wire.h"
+#include "wheel/plan.h"
+#include "wheel/unpack.h"
 #include "wheel/wheel.h"
 #include "wheelmaker.h"
 
@@ -452,6 +455,40 @@ static void data_lib64(struct made_wheel *w)
 {
     made_add(w, "bad-1.0.data/data/lib64/evil", "evil");
 }
+static void add_below_data(struct made_wheel *w, const char *parent, const char *rest)
+{
+    _cleanup_free_ char *name =
+        xasprintf("bad-1.0.data/data/%s/%s%s", parent, target.python_dir, rest);
+    made_add(w, name, "evil");
+}
+static void file_for_include(struct made_wheel *w)
+{
+    add_below_data(w, "include", "");
+}
+static void file_for_lib(struct made_wheel *w)
+{
+    add_below_data(w, "lib", "");
+}
+static void file_for_site(struct made_wheel *w)
+{
+    add_below_data(w, "lib", "/site-packages");
+}
+static void own_view_file(struct made_wheel *w)
+{
+    made_add(w, "_venvfs.pth", "import evil\n");
+}
+static void own_view_folder(struct made_wheel *w)
+{
+    made_add(w, "_venvfs_hooks/__init__.py", "");
+}
+static void own_view_file_by_purelib(struct made_wheel *w)
+{
+    made_add(w, "bad-1.0.data/purelib/_venvfs.pth", "import evil\n");
+}
+static void own_view_file_by_data(struct made_wheel *w)
+{
+    add_below_data(w, "lib", "/site-packages/_venvfs.pth");
+}
 static void unknown_key(struct made_wheel *w)
 {
     made_add(w, "bad-1.0.data/stuff/x", "x");
@@ -501,6 +538,13 @@ static const struct {
     {"bin/python", data_python, -EBADMSG, "the name python in bin/"},
     {"bin/activate", data_activate, -EBADMSG, "the name activate in bin/"},
     {"lib64", data_lib64, -EBADMSG, "the environment's own lib64"},
+    {"file include/pythonX.Y", file_for_include, -EBADMSG, "the environment's own include/python"},
+    {"file lib/pythonX.Y", file_for_lib, -EBADMSG, "the environment's own lib/python"},
+    {"file site-packages", file_for_site, -EBADMSG, "/site-packages/"},
+    {"_venvfs.pth", own_view_file, -EBADMSG, "for venvfs's own files"},
+    {"_venvfs* as a folder", own_view_folder, -EBADMSG, "for venvfs's own files"},
+    {"_venvfs.pth by purelib", own_view_file_by_purelib, -EBADMSG, "for venvfs's own files"},
+    {"_venvfs.pth by data", own_view_file_by_data, -EBADMSG, "for venvfs's own files"},
     {"unknown .data key", unknown_key, -EBADMSG, "an unknown folder of .data"},
     {"whiteout", whiteout_member, -EBADMSG, "starts with \".wh.\""},
 };
@@ -592,6 +636,39 @@ static void bad_files_leave_no_trace(void **state)
     expect_refused("no file", gone, -ENOENT, "No such file");
 }
 
+/* A zip64 archive whose locator says that the end record is at `offset`. */
+static char *write_zip64(uint64_t offset)
+{
+    enum { END_SIZE = 22, LOCATOR_SIZE = 20 };
+    struct made_wheel w;
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    make_bad(&w);
+    made_finish(&w, &sb);
+    uint8_t locator[LOCATOR_SIZE] = {0}, end[END_SIZE];
+    memcpy(end, sb.buf + sb.len - END_SIZE, END_SIZE);
+    memset(end + 8, 0xff, 12); /* members, size and offset are in the zip64 record */
+    wire_store32(locator, 0x07064b50);
+    wire_store64(locator + 8, offset);
+    wire_store32(locator + 16, 1);
+    strbuf_truncate(&sb, sb.len - END_SIZE);
+    strbuf_add(&sb, locator, LOCATOR_SIZE);
+    strbuf_add(&sb, end, END_SIZE);
+    char *path = path_join(folder, "bad-1.0-py3-none-any.whl");
+    assert_int_equal(io_write_file_atomic(path, sb.buf, sb.len, 0644, 0), 0);
+    return path;
+}
+
+static void zip64_offsets_are_checked(void **state)
+{
+    (void)state;
+    static const uint64_t offsets[] = {1u << 20, INT64_MAX - 55, INT64_MAX, (uint64_t)INT64_MAX + 1,
+                                       UINT64_MAX};
+    for (size_t i = 0; i < ARRAY_SIZE(offsets); i++) {
+        _cleanup_free_ char *path = write_zip64(offsets[i]);
+        expect_refused("zip64 offset", path, -EBADMSG, "not a zip archive");
+    }
+}
+
 static void the_digest_of_the_lock_is_checked(void **state)
 {
     (void)state;
@@ -628,6 +705,65 @@ static void one_bad_wheel_refuses_all(void **state)
     assert_string_equal(before, after);
 }
 
+/* Overwrites a file in place and gives it its old time, as nobody does by accident. */
+static void overwrite(const char *path, const struct strbuf *bytes)
+{
+    struct stat st;
+    _cleanup_close_ int fd = open(path, O_WRONLY | O_CLOEXEC);
+    assert_true(fd >= 0);
+    assert_int_equal(fstat(fd, &st), 0);
+    assert_int_equal(st.st_size, bytes->len);
+    assert_int_equal(pwrite(fd, bytes->buf, bytes->len, 0), bytes->len);
+    const struct timespec times[] = {st.st_atim, st.st_mtim};
+    assert_int_equal(futimens(fd, times), 0);
+}
+
+static void make_pair(struct made_wheel *w, size_t first, size_t second)
+{
+    _cleanup_free_ char *zeros = xcalloc(1, first + second + 1);
+    make_bad(w);
+    memset(zeros, 'x', first);
+    made_add(w, "bad/first.txt", zeros);
+    memset(zeros, 'x', second);
+    zeros[second] = '\0';
+    made_add(w, "bad/second.txt", zeros);
+}
+
+/* The sizes in the plan are what memory was reserved for, whatever the archive says later. */
+static void a_wheel_changed_under_us_is_refused(void **state)
+{
+    (void)state;
+    enum { SMALL = 100, BIG = 200000 };
+    struct made_wheel w;
+    make_pair(&w, SMALL, BIG);
+    _cleanup_free_ char *path = write_wheel("bad-1.0-py3-none-any.whl", &w);
+    struct wheel_file file;
+    struct wheel_plan plan;
+    assert_int_equal(wheel_file_identify(path, NULL, &file, NULL), 0);
+    assert_int_equal(wheel_plan_make(&file, &target, &plan, NULL), 0);
+
+    _cleanup_strbuf_ struct strbuf other = STRBUF_INIT;
+    make_pair(&w, BIG, SMALL);
+    made_finish(&w, &other);
+    overwrite(path, &other);
+
+    struct store_put *put;
+    assert_int_equal(store_lock_shared(store, NULL), 0);
+    assert_int_equal(store_put_begin(store, &put, NULL), 0);
+    struct put_stream *stream = put_stream_new(put);
+    atomic_bool stop = false;
+    struct unpack unpack = {.stop = &stop};
+    struct verror err = VERROR_INIT;
+    size_t at;
+    assert_int_equal(unpack_members(&unpack, &plan, 0, plan.n, stream, &at, &err), -ESTALE);
+    assert_string_equal(verror_message(&err),
+                        "bad-1.0-py3-none-any.whl: was changed while it was read");
+    verror_release(&err);
+    put_stream_free(stream);
+    store_put_free(put);
+    wheel_plan_release(&plan);
+}
+
 static void a_newer_minor_is_a_warning(void **state)
 {
     (void)state;
@@ -649,8 +785,10 @@ int main(void)
         cmocka_unit_test(the_same_wheel_twice_is_one_image),
         cmocka_unit_test(bad_wheels_leave_no_trace),
         cmocka_unit_test(bad_files_leave_no_trace),
+        cmocka_unit_test(zip64_offsets_are_checked),
         cmocka_unit_test(the_digest_of_the_lock_is_checked),
         cmocka_unit_test(one_bad_wheel_refuses_all),
+        cmocka_unit_test(a_wheel_changed_under_us_is_refused),
         cmocka_unit_test(a_newer_minor_is_a_warning),
         cmocka_unit_test(zip64_and_many_members_work),
     };

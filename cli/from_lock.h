@@ -6,11 +6,13 @@
 
 #include "cli/apply.h"
 
-/* What the command line says. Groups and extras that are not given are those remembered. */
+/* What the command line says. Groups and extras that are not given are those remembered. Locks that
+ * are remembered are always read in place: the answer may not hang on where a command was called. */
 struct lock_choice {
     struct words files; /* none: those remembered */
     struct words groups, extras;
     bool no_dev;
+    bool in_place; /* relative paths start at the lock's folder, not at the current one */
 };
 void lock_choice_release(struct lock_choice *choice);
 

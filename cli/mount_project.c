@@ -114,6 +114,7 @@ static int fulfil(struct apply *a, const struct mount_options *o, const struct p
 {
     struct lock_choice choice = o->choice;
     choice.files = (struct words){0};
+    choice.in_place = true;
     if (!project->lock) {
         if (!a->before)
             print_note("no lock in %s: an empty environment with pip", project->dir);

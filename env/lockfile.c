@@ -220,7 +220,7 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
         .request = request,
         .wheel = wheel,
         .target_key = wheel_target_key(&interp->target, &wheel->compile),
-        .cwd = path_absolute("."),
+        .cwd = path_absolute(request->base ? request->base : "."),
         .tmp_lock = -1,
     };
     if (!job.cwd)

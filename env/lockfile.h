@@ -23,6 +23,9 @@ struct lock_request {
     size_t n_files;
     const char *const *requirements; /* "requests>=2", "./x.whl", as pip install takes them */
     size_t n_requirements;
+    /* Where relative paths in files and requirements start; NULL: at the caller's folder, as pip has
+     * it. */
+    const char *base;
     const char *const *constraints; /* "name==version" lines that must hold when resolving */
     size_t n_constraints;
     const char *const *groups, *const *extras; /* NULL-terminated, or NULL: the lock's defaults */

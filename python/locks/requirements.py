@@ -250,7 +250,7 @@ class Reader:
         if " @ " in path or re.match(r"[a-z][a-z0-9+.-]*:", path):
             return None
         looks = path.startswith((".", "/", "~")) or os.sep in path
-        full = os.path.join(self.cwd, os.path.expanduser(path))
+        full = os.path.normpath(os.path.join(self.cwd, os.path.expanduser(path)))
         archive = path.endswith((".whl",) + SDIST_SUFFIXES) and os.path.isfile(full)
         if not looks and not archive:
             return None
@@ -258,7 +258,7 @@ class Reader:
             self.answer.relative = True
         if not os.path.exists(full):
             raise LockError("missing", "%s: no such file or folder" % full)
-        return os.path.abspath(full), marker.strip()
+        return full, marker.strip()
 
     def direct(self, name, url, marker, hashes, where, constraint):
         from .urls import archive_record, basename_of_url, hashes_of_fragment, path_of_url

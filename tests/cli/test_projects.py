@@ -152,6 +152,31 @@ class Locks(Case):
         self.assertEqual(sorted(os.listdir(folder)), [".venv", "requirements.txt"])
 
 
+class Folders(Case):
+    """What a lock says of folders: its relative paths, and what resolving leaves in them."""
+
+    def test_relative_paths_start_at_the_lock_wherever_mount_is_called(self):
+        folder = self.folder("./lib\n")
+        harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})
+        for place in (folder, BOX.home, folder / "lib"):
+            env, _ = self.mount(folder, cwd=place)
+            self.assertEqual(self.packages(folder), {"part"})
+        harness.run([env / "bin" / "python", "-c", "import part"])
+        BOX.venvfs("sync", "-n", self.name(folder), cwd=BOX.home)
+        self.assertEqual(self.packages(folder), {"part"})
+
+    def test_for_create_they_start_at_the_current_folder_as_for_pip(self):
+        folder = self.folder("./lib\n")
+        harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})
+        lock = folder / "requirements.txt"
+        done = BOX.venvfs("create", "as-pip", "-r", lock, cwd=BOX.home, status=1)
+        self.assertIn(f"{BOX.home}/lib", done.stderr)
+        BOX.create("as-pip", "-r", lock, cwd=folder)
+        BOX.venvfs("sync", "-n", "as-pip", cwd=BOX.home)
+        self.assertEqual([p["name"] for p in BOX.json("show", "as-pip")["packages"] if not p["seed"]],
+                         ["part"])
+
+
 class Python(Case):
     def test_python_version_file_is_followed(self):
         others = [path for version, path in harness.interpreters().items()

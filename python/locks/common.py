@@ -130,6 +130,14 @@ class Target:
         )
 
 
+def mismatch(where, path, wanted, own):
+    wanted = [h[7:] for h in wanted if h.startswith("sha256:")]
+    more = " or one of %d more" % (len(wanted) - 1) if len(wanted) > 1 else ""
+    return LockError(
+        "mismatch", "%s: %s: the lock wants sha256 %s%s, the file has sha256 %s" % (where, path, wanted[0], more, own[7:])
+    )
+
+
 def shortened(items, most=8):
     items = list(items)
     text = ", ".join(items[:most])

@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 
-from .common import SDIST_SUFFIXES, LockError, canonicalize_name, digest_of_file, first_line, hashes_text, package
+from .common import SDIST_SUFFIXES, LockError, canonicalize_name, digest_of_file, first_line, hashes_text, mismatch, package
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -283,7 +283,7 @@ class Reader:
             own = "sha256:" + digest_of_file(path)
             self.answer.inputs[path] = own[7:]
             if any(h.startswith("sha256:") for h in hashes) and own not in hashes:
-                raise LockError("mismatch", "%s: %s has another SHA-256 than the lock says" % (where, path))
+                raise mismatch(where, path, hashes, own)
             locked, hashes = bool(hashes), [own]
         else:
             locked = bool(hashes)

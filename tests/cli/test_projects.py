@@ -177,6 +177,19 @@ class Folders(Case):
                          ["part"])
 
 
+class Messages(Case):
+    def test_a_wrong_hash_is_one_line_with_both_hashes(self):
+        good = ONE.rpartition("sha256:")[2].strip()
+        folder = self.folder(ONE.replace(good, "0" * 64))
+        said = BOX.venvfs("mount", folder, status=1).stderr
+        self.assertEqual(said.splitlines()[0], f"venvfs: thing 1.0 (thing-1.0-py3-none-any.whl): the lock "
+                         f"wants sha256 {'0' * 64}, the download has sha256 {good}")
+        self.assertNotIn(str(BOX.venvfs_home), said)
+        (folder / "requirements.txt").write_text(ONE.replace(f"sha256:{good}", f"sha256:{'0' * 64} "
+                                                 f"--hash=sha256:{'1' * 64} --hash=sha384:{'2' * 96}"))
+        self.assertIn("or one of 1 more, the download has sha256", BOX.venvfs("mount", folder, status=1).stderr)
+
+
 class Python(Case):
     def test_python_version_file_is_followed(self):
         others = [path for version, path in harness.interpreters().items()

@@ -220,7 +220,8 @@ class Requirements(Case):
         self.assertFalse(answer["complete"])  # its dependencies are not known
         self.assertTrue(answer["relative"])
         self.assertTrue(self.ask(requirements=["./x-1.0-py3-none-any.whl"], no_deps=True)["complete"])
-        self.error("mismatch", self.write("r.txt", "%s --hash=%s" % (wheel, C)))
+        said = self.error("mismatch", self.write("r.txt", "%s --hash=%s" % (wheel, C)))
+        self.assertIn("the lock wants sha256 %s, the file has sha256 " % C[7:], said)
         message = self.error("tags", self.write("r.txt", "x @ https://h/x-1-cp312-cp312-win32.whl#sha256=" + A[7:]))
         self.assertIn("cp312-cp312-win32", message)
 

@@ -183,6 +183,8 @@ int cmd_mount(int argc, char **argv)
         {0, "extra", OPTION_WORDS, &o.choice.extras, "E", "this extra; repeatable"},
         {0, "no-dev", OPTION_FLAG, &o.choice.no_dev, NULL, "leave the group dev out"},
         {0, "no-project", OPTION_FLAG, &o.no_project, NULL, "leave the project itself out"},
+        {0, "no-accelerator", OPTION_FLAG, &o.no_accelerator, NULL,
+         "leave out _venvfs.pth, which makes imports faster"},
         {0, "no-link", OPTION_FLAG, &o.no_link, NULL, "make no .venv; the path is in the hub"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},

@@ -119,7 +119,7 @@ const struct manifest_package *manifest_package_named(const struct manifest *m,
 }
 
 /* Copies before it changes: two manifests may share one object. */
-static void set(struct manifest *m, const char *key, json_t *value)
+void settings_set(struct manifest *m, const char *key, json_t *value)
 {
     json_t *settings = m->settings ? json_copy(m->settings) : json_object();
     if (value)
@@ -139,12 +139,12 @@ void settings_set_words(struct manifest *m, const char *key, const char *const *
     json_t *array = words ? json_array() : NULL;
     for (; words && *words; words++)
         json_array_append_new(array, json_string(*words));
-    set(m, key, array);
+    settings_set(m, key, array);
 }
 
 void settings_set_flag(struct manifest *m, const char *key, bool value)
 {
-    set(m, key, value ? json_true() : NULL);
+    settings_set(m, key, value ? json_true() : NULL);
 }
 
 const char **settings_words(const struct manifest *m, const char *key)

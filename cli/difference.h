@@ -18,7 +18,9 @@ void print_difference(const struct manifest *before, const struct manifest *afte
 const struct manifest_package *manifest_package_named(const struct manifest *m,
                                                       const char *normalised);
 
-/* Options remembered in the manifest's settings; NULL or false removes the key. */
+/* Options remembered in the manifest's settings; NULL or false removes the key. settings_set()
+ * takes the value over. */
+void settings_set(struct manifest *m, const char *key, json_t *value);
 void settings_set_words(struct manifest *m, const char *key, const char *const *words);
 void settings_set_flag(struct manifest *m, const char *key, bool value);
 /* NULL-terminated, the strings borrowed; free() the array. NULL when absent. */

@@ -214,6 +214,18 @@ class Python(Case):
         self.assertFalse(os.path.lexists(folder / ".venv"))
 
 
+class Accelerator(Case):
+    def test_it_can_be_left_out_which_is_remembered(self):
+        folder = self.folder()
+        version = harness.run([harness.default_python(), "-c", "import sys; print(sys.version_info[:2])"])
+        there = [] if version.stdout.strip() == "(3, 14)" else ["_venvfs.pth"]
+        for options, expected in (([], there), (["--no-accelerator"], []), ([], [])):
+            env, _ = self.mount(folder, *options)
+            found = env.glob("lib/python*/site-packages/_venvfs*")
+            self.assertEqual([path.name for path in found], expected)
+        self.assertEqual(self.version(env), "1.0")
+
+
 class Places(Case):
     def test_a_moved_folder_takes_its_environment_along(self):
         folder = self.folder()

@@ -256,13 +256,14 @@ static bool is_untrusted(const char *text)
     return strstr(text, "is not a trusted or secure host") != NULL;
 }
 
-int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp,
-                   struct verror *err)
+int lock_pip_error(const struct lock_job *job, const struct strbuf *diagnostics, struct verror *err)
 {
+    const struct interp *interp = job->interp;
     const char *text = diagnostics->buf;
     int errnum = classify(text);
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
     condense(text, errnum == EBADMSG, &sb);
+    lock_unstage_text(job, &sb);
     lock_redact(&sb);
     const char *said = sb.len ? sb.buf : "it failed without a word";
     switch (errnum) {

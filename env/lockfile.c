@@ -196,6 +196,7 @@ static int work_out(struct lock_job *job, const struct sha256 *key, struct lock_
 static void job_release(struct lock_job *job)
 {
     lock_tmp_remove(job);
+    lock_copies_release(job);
     free(job->target_key);
     free(job->cwd);
     if (job->interps)

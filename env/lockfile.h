@@ -23,8 +23,8 @@ struct lock_request {
     size_t n_files;
     const char *const *requirements; /* "requests>=2", "./x.whl", as pip install takes them */
     size_t n_requirements;
-    /* Where relative paths in files and requirements start; NULL: at the caller's folder, as pip has
-     * it. */
+    /* Where relative paths in files and requirements start; NULL: at the caller's folder, as pip
+     * has it. */
     const char *base;
     const char *const *constraints; /* "name==version" lines that must hold when resolving */
     size_t n_constraints;
@@ -52,7 +52,7 @@ struct lock_result {
     int64_t resolved_ns; /* then: when that was (a cached answer is older than the call) */
     /* Projects the lock wants installed editable: the store never holds those (design 5). */
     struct lock_editable {
-        char *name, *path; /* normalised name; absolute path of its folder */
+        char *name, *path; /* normalised name, or NULL: a build will tell; absolute path */
     } * editables;
     size_t n_editables;
 };

@@ -171,6 +171,9 @@ class Answer:
         self.options = []  # index options, as lines of a requirements file
         self.names = set()  # what the input itself names
         self.editables = []
+        # What all files say, a line each, for pip to be given instead of the files: a line may be a dict
+        # with a "folder", of which pip gets a copy (stage.py).
+        self.lines = []
         self.words = []  # requirements that no file tells pip
         self.warnings = []
         self.volatile = False  # hangs on something that cannot be watched: a URL, a folder
@@ -184,6 +187,13 @@ class Answer:
             raise LockError("missing", "%s: %s" % (path, error.strerror or error))
         self.inputs[path] = digest(data)
         return data
+
+    def watch(self, path):
+        """As read(), of a file that may be missing: then it has to stay so."""
+        try:
+            self.inputs[path] = digest_of_file(path)
+        except OSError:
+            self.inputs[path] = None
 
     def variable(self, name):
         value = os.environ.get(name)
@@ -202,6 +212,7 @@ class Answer:
             "options": self.options,
             "names": sorted(self.names),
             "editables": self.editables,
+            "lines": self.lines if any(isinstance(line, dict) for line in self.lines) else [],
             "words": self.words,
             "warnings": self.warnings,
             "volatile": self.volatile,

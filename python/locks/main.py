@@ -62,10 +62,17 @@ def choose_pip(request, tools):
     return {"pip": os.path.join(vendor.unpacked(tools, wheel), "pip"), "version": vendor.version_of(wheel)}
 
 
+def stage_folders(request):
+    from .stage import stage
+
+    return stage(request["to"], request["folders"], request["lines"])
+
+
 def run(tools):
     request = json.load(sys.stdin)
+    commands = {"read": read_locks, "pip": lambda r: choose_pip(r, tools), "stage": stage_folders}
     try:
-        document = choose_pip(request, tools) if request["command"] == "pip" else read_locks(request)
+        document = commands[request["command"]](request)
     except LockError as error:
         document = {"error": {"kind": error.kind, "message": error.message, "hint": error.hint}}
     json.dump(document, sys.stdout)

@@ -1,5 +1,7 @@
 """pyproject.toml of a project without a lock: what it asks for, to be resolved by pip."""
 
+import os
+
 from .common import LockError, canonicalize_name, shortened
 from .toml import load
 
@@ -9,10 +11,16 @@ def read(answer, target, path, groups, extras, reader):
     document = load(answer, path)
     project = table_of(document, "project", path)
     target.check_python(project.get("requires-python"), path)
-    if "dependencies" in (project.get("dynamic") or []):
-        answer.warnings.append("%s: its dependencies are dynamic: only a build of the project knows them" % path)
+    dynamic = set(project.get("dynamic") or []) if project else {"dependencies", "optional-dependencies"}
     texts = strings_of(project.get("dependencies") or [], "project.dependencies", path)
-    texts += of_extras(project, extras or [], path)
+    built = [] if "optional-dependencies" in dynamic else None
+    if built is None:
+        texts += of_extras(project, extras or [], path)
+    else:
+        built = list(extras or [])
+    if "dependencies" in dynamic or built:  # only a build of the project knows them
+        folder = os.path.dirname(path)
+        reader.editable(folder + ("[%s]" % ",".join(built) if built else ""), path, False)
     texts += of_groups(document, groups, path)
     for text in texts:
         reader.requirement(text, [], path)

@@ -165,6 +165,31 @@ class Folders(Case):
         BOX.venvfs("sync", "-n", self.name(folder), cwd=BOX.home)
         self.assertEqual(self.packages(folder), {"part"})
 
+    def test_resolving_and_building_write_nothing_in_a_folder(self):
+        folder = self.folder("-e .\n./lib\n")
+        log = BOX.root / "built-in"
+        harness.make_source(folder, "app", files={"app.py": ""}, requires=["thing<2"])
+        harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})
+        (folder / "lib" / "far").symlink_to("../README")
+        before = harness.tree_digest(folder)
+        env = BOX.create("clean", "-r", folder / "requirements.txt", cwd=folder,
+                         env={"BACKEND_LOG": str(log)})
+        self.assertEqual(harness.tree_digest(folder), before)
+        self.assertEqual({row["name"]: row.get("direct_url", {}).get("url")
+                          for row in BOX.json("show", "clean")["packages"] if not row["seed"]},
+                         {"part": f"file://{folder}/lib", "thing": None})
+        self.assertEqual(self.version(env), "1.0")
+        resolved = (BOX.venvfs_home / "envs" / "clean" / "resolved.txt").read_text()
+        self.assertNotIn(str(BOX.venvfs_home), resolved)
+        self.assertEqual(os.listdir(BOX.venvfs_home / "tmp") if (BOX.venvfs_home / "tmp").exists() else [], [])
+
+    def test_what_a_build_says_names_the_folder_and_not_its_copy(self):
+        folder = self.folder("./lib\n")
+        (folder / "lib").mkdir()
+        said = BOX.venvfs("mount", folder, status=1).stderr
+        self.assertIn(f"{folder}/lib", said)
+        self.assertNotIn("src-0", said)
+
     def test_for_create_they_start_at_the_current_folder_as_for_pip(self):
         folder = self.folder("./lib\n")
         harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})

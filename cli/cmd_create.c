@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "cli/commands.h"
 #include "cli/difference.h"
+#include "cli/editables.h"
 #include "cli/from_lock.h"
 #include "cli/link.h"
 #include "cli/print.h"
@@ -97,6 +98,8 @@ static int create(struct session *s, const struct create *o, const struct place 
         settings_set(a.next, "import_hook", json_false());
     if (o->locks.files.n)
         r = apply_locks(&a, &o->locks, err);
+    if (r == 0)
+        r = apply_editables(&a, err);
     if (r == 0 && !o->without_pip)
         r = apply_seed(&a, err);
     if (r == 0)

@@ -10,6 +10,8 @@
 /* In anything but number, time and reason. */
 bool manifests_differ(const struct manifest *a, const struct manifest *b);
 bool manifest_packages_differ(const struct manifest *a, const struct manifest *b);
+/* Do both have editables of the same names? */
+bool manifest_editables_named(const struct manifest *a, const struct manifest *b);
 /* Notes "+ name version", "- name version", "~ name old -> new" and a summary; of a new environment
  * (before NULL) only the summary. */
 void print_difference(const struct manifest *before, const struct manifest *after);

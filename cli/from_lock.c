@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/difference.h"
+#include "cli/editables.h"
 #include "cli/print.h"
 
 void lock_choice_release(struct lock_choice *choice)
@@ -76,14 +77,6 @@ static void tell_resolved(const char *const *files, const struct lock_result *re
                path_basename(files[0]), date);
 }
 
-/* An editable install names a path of this user: no image may hold it (design 10). */
-static void keep_editable(struct apply *a, const struct lock_result *result)
-{
-    if (!result->n_editables || a->editable)
-        return;
-    a->editable = xasprintf("%s (%s)", result->editables[0].name, result->editables[0].path);
-}
-
 static int fulfil_files(struct apply *a, const struct lock_choice *choice, const char *const *files,
                         size_t n, struct verror *err)
 {
@@ -104,7 +97,8 @@ static int fulfil_files(struct apply *a, const struct lock_choice *choice, const
         return r;
     if (result.resolved)
         tell_resolved(files, &result);
-    keep_editable(a, &result);
+    for (size_t i = 0; i < result.n_editables; i++)
+        editables_want(a, result.editables[i].path);
     free(a->resolved);
     a->resolved = steal_ptr(result.lock_text);
     lock_result_release(&result);

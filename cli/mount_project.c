@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "cli/binding.h"
 #include "cli/difference.h"
+#include "cli/editables.h"
 #include "cli/fallback.h"
 #include "cli/link.h"
 #include "cli/print.h"
@@ -137,18 +138,17 @@ static void bind_to(struct apply *a, const struct mount_options *o, const struct
         print_note("moved here from %s", b->moved);
     if (o->no_accelerator)
         settings_set(a->next, "import_hook", json_false());
-    if (o->no_project)
-        settings_set_flag(a->next, "no-project", true);
+    if (o->no_project || o->with_project)
+        settings_set_flag(a->next, "no-project", o->no_project);
 }
 
-static void keep_editable(struct apply *a, const struct project *project)
+/* The project itself: as its lock says, and without a word there, when it can be built. */
+static void want_project(struct apply *a, const struct project *project)
 {
-    if (project->has_build_system && !a->editable)
-        a->editable = xasprintf("the project %s", project->dir);
-    if (settings_flag(a->next, "no-project")) {
-        free(a->editable);
-        a->editable = NULL;
-    }
+    if (settings_flag(a->next, "no-project"))
+        editables_leave_out(a, project->dir);
+    else if (project->has_build_system && !editables_is_package(a->next, project->dir))
+        editables_want(a, project->dir);
 }
 
 static int mount_bound(struct session *s, const struct mount_options *o,
@@ -165,11 +165,14 @@ static int mount_bound(struct session *s, const struct mount_options *o,
     a.refresh = o->refresh;
     bind_to(&a, o, project, b, address);
     r = fulfil(&a, o, project, err);
+    if (r == 0) {
+        want_project(&a, project);
+        r = apply_editables(&a, err);
+    }
     if (r == 0 && ((!a.before && !b->clone_of) || a.reseed))
         r = apply_seed(&a, err);
     if (r == 0 && o->locked)
         r = apply_unchanged(&a, err);
-    keep_editable(&a, project);
     if (r == 0)
         r = apply_commit(&a, a.before ? "mount" : b->clone_of ? "clone" : "create", err);
     if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))

@@ -32,6 +32,9 @@ struct lock_job {
     size_t n_copies;
 };
 
+/* Frees what a job owns and removes its temporary folder. */
+void lock_job_release(struct lock_job *job);
+
 /* One package that the lock (or pip) has chosen. */
 struct lock_pin {
     char *name;    /* normalised */
@@ -91,6 +94,7 @@ int lock_helper(struct lock_job *job, json_t *request, json_t **ret, struct verr
 /* lock_pip.c: runs pip for the target. */
 struct lock_pip_run {
     const char *const *args; /* NULL-terminated, behind `python pip` */
+    const char *python;      /* that runs it; NULL: the target's base interpreter */
     const char *tmpdir;
     struct strbuf output, diagnostics;
     int status;
@@ -127,8 +131,6 @@ const struct lock_copy *lock_original_of(const struct lock_job *job, const char 
 /* Puts folders in place of their copies. */
 void lock_unstage_text(const struct lock_job *job, struct strbuf *sb);
 void lock_copies_release(struct lock_job *job);
-/* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
-char *lock_path_of_url(const char *url);
 
 /* lock_error.c: pip's standard error, condensed to a line for people; returns the errno. */
 int lock_pip_error(const struct lock_job *job, const struct strbuf *diagnostics,

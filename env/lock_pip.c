@@ -175,7 +175,7 @@ int lock_pip_start(const struct lock_job *job, struct lock_pip_run *run, struct 
         n++;
     _cleanup_free_ const char **argv = xcalloc(n + 10, sizeof(*argv));
     size_t k = 0;
-    argv[k++] = job->interp->base_executable;
+    argv[k++] = run->python ? run->python : job->interp->base_executable;
     argv[k++] = "-I";
     argv[k++] = job->pip;
     argv[k++] = run->args[0];
@@ -185,14 +185,13 @@ int lock_pip_start(const struct lock_job *job, struct lock_pip_run *run, struct 
     for (size_t i = 1; i < n; i++)
         argv[k++] = run->args[i];
     _cleanup_free_ char *tmpdir = xasprintf("TMPDIR=%s", run->tmpdir);
-    const char *set[] = {tmpdir,
-                         "PIP_REQUIRE_VIRTUALENV=0",    /* also against pip.conf */
-                         "PIP_BREAK_SYSTEM_PACKAGES=1", /* nothing is installed */
-                         "PIP_NO_COLOR=1",
-                         "PIP_PROGRESS_BAR=off",
+    const char *set[] = {tmpdir, "PIP_REQUIRE_VIRTUALENV=0", /* also against pip.conf */
+                         "PIP_BREAK_SYSTEM_PACKAGES=1",      /* nothing is installed */
+                         "PIP_NO_COLOR=1", "PIP_PROGRESS_BAR=off",
+                         /* for backends within a project; -I keeps it from pip itself */
+                         "PYTHONDONTWRITEBYTECODE=1",
                          "GIT_OPTIONAL_LOCKS=0", /* a build that asks for the version only reads */
-                         retries(),
-                         NULL};
+                         retries(), NULL};
     struct proc_options options = {
         .cwd = job->cwd,
         .unset = cleared,

@@ -100,7 +100,11 @@ static int helper_error(const json_t *error, struct verror *err)
     static const struct {
         const char *kind;
         int errnum;
-    } kinds[] = {{"missing", ENOENT}, {"tags", ENOEXEC}, {"mismatch", EBADMSG}, {"copy", EIO}};
+    } kinds[] = {{"missing", ENOENT},
+                 {"tags", ENOEXEC},
+                 {"mismatch", EBADMSG},
+                 {"copy", EIO},
+                 {"build", EIO}};
     const char *kind = json_string_value(json_object_get(error, "kind"));
     const char *message = json_string_value(json_object_get(error, "message"));
     const char *hint = json_string_value(json_object_get(error, "hint"));

@@ -193,7 +193,7 @@ static int work_out(struct lock_job *job, const struct sha256 *key, struct lock_
     return 0;
 }
 
-static void job_release(struct lock_job *job)
+void lock_job_release(struct lock_job *job)
 {
     lock_tmp_remove(job);
     lock_copies_release(job);
@@ -235,6 +235,6 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
             r = work_out(&job, &key, ret, e);
         }
     }
-    job_release(&job);
+    lock_job_release(&job);
     return r;
 }

@@ -74,4 +74,7 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
                 struct lock_result *ret, struct verror *err);
 void lock_result_release(struct lock_result *result);
 
+/* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
+char *lock_path_of_url(const char *url);
+
 #endif

@@ -68,9 +68,27 @@ def stage_folders(request):
     return stage(request["to"], request["folders"], request["lines"])
 
 
+def begin_editable(request):
+    from .editable import begin
+
+    return begin(request["project"])
+
+
+def end_editable(request):
+    from .editable import end
+
+    return end(request["project"], request["traces"], request["environment"], request["python_dir"])
+
+
 def run(tools):
     request = json.load(sys.stdin)
-    commands = {"read": read_locks, "pip": lambda r: choose_pip(r, tools), "stage": stage_folders}
+    commands = {
+        "read": read_locks,
+        "pip": lambda r: choose_pip(r, tools),
+        "stage": stage_folders,
+        "begin-editable": begin_editable,
+        "end-editable": end_editable,
+    }
     try:
         document = commands[request["command"]](request)
     except LockError as error:

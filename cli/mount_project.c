@@ -13,6 +13,7 @@
 #include "cli/link.h"
 #include "cli/print.h"
 #include "env/project.h"
+#include "env/pyenv.h"
 
 /* pyenv's and uv's rule: the file counts for its folder and all below. */
 static bool has_python_version(const char *dir)
@@ -151,6 +152,30 @@ static void want_project(struct apply *a, const struct project *project)
         editables_want(a, project->dir);
 }
 
+/* .python-version (or -p, or what the environment has) against pyproject.toml. */
+static int check_python(const struct apply *a, const struct mount_options *o,
+                        const struct project *project, struct verror *err)
+{
+    _cleanup_free_ char *pyproject = path_join(project->dir, "pyproject.toml");
+    _cleanup_free_ char *unfit = NULL;
+    struct version_file file = {.path = NULL};
+    int r = lock_requires_python(&a->session->home, a->session->store, a->interp, pyproject, &unfit,
+                                 err);
+    if (r < 0 || !unfit)
+        return r;
+    if (!o->python && version_file_find(project->dir, &file, NULL) == 0 && file.words[0])
+        verror_set(err, EINVAL, "%s asks for Python %s, and %s requires %s", file.path,
+                   file.words[0], pyproject, unfit);
+    else
+        verror_set(err, EINVAL, "%s requires Python %s, and the interpreter is %s (%s)", pyproject,
+                   unfit, a->interp->version, a->interp->executable);
+    version_file_release(&file);
+    return verror_hint(err,
+                       "choose another interpreter with -p, for example -p '%s', or change "
+                       "the files",
+                       unfit);
+}
+
 static int mount_bound(struct session *s, const struct mount_options *o,
                        const struct project *project, const struct binding *b, const char *address,
                        struct verror *err)
@@ -164,7 +189,9 @@ static int mount_bound(struct session *s, const struct mount_options *o,
     a.offline = o->offline;
     a.refresh = o->refresh;
     bind_to(&a, o, project, b, address);
-    r = fulfil(&a, o, project, err);
+    r = check_python(&a, o, project, err);
+    if (r == 0)
+        r = fulfil(&a, o, project, err);
     if (r == 0) {
         want_project(&a, project);
         r = apply_editables(&a, err);

@@ -74,6 +74,13 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
                 struct lock_result *ret, struct verror *err);
 void lock_result_release(struct lock_result *result);
 
+/* Does the interpreter satisfy requires-python of a pyproject.toml's [project]? *unfit is the
+ * specifier (malloc'ed) if it does not, else NULL, also without a file or a word in it. Asks
+ * packaging once for each content and version; the answer is kept in the catalog. -EINVAL: the file
+ * is malformed. */
+int lock_requires_python(const struct home *home, struct store *store, const struct interp *interp,
+                         const char *pyproject, char **unfit, struct verror *err);
+
 /* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
 char *lock_path_of_url(const char *url);
 

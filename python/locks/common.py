@@ -27,6 +27,10 @@ class LockError(Exception):
         self.hint = hint
 
 
+class Unfit(LockError):
+    """Not for this Python."""
+
+
 # `extra`, `extras` and `dependency_groups` are sets here, which older packaging cannot evaluate;
 # each comparison is replaced by a constant that every packaging understands.
 _TRUE = 'os_name != "?"'
@@ -95,7 +99,7 @@ class Target:
         except InvalidSpecifier:
             raise LockError("invalid", "%s: bad requires-python %r" % (where, specifier))
         if not fits:
-            raise LockError(
+            raise Unfit(
                 "invalid",
                 "%s is for another Python: it requires %s, the interpreter is %s"
                 % (where, specifier, self.python),

@@ -68,6 +68,12 @@ def stage_folders(request):
     return stage(request["to"], request["folders"], request["lines"])
 
 
+def requires_python(request):
+    from .pyproject import unfit
+
+    return {"unfit": unfit(request["file"], request["python"])}
+
+
 def begin_editable(request):
     from .editable import begin
 
@@ -85,6 +91,7 @@ def run(tools):
     commands = {
         "read": read_locks,
         "pip": lambda r: choose_pip(r, tools),
+        "requires-python": requires_python,
         "stage": stage_folders,
         "begin-editable": begin_editable,
         "end-editable": end_editable,

@@ -2,7 +2,7 @@
 
 import os
 
-from .common import LockError, canonicalize_name, shortened
+from .common import Answer, LockError, Target, Unfit, canonicalize_name, shortened
 from .toml import load
 
 
@@ -25,6 +25,16 @@ def read(answer, target, path, groups, extras, reader):
     for text in texts:
         reader.requirement(text, [], path)
     answer.words += texts
+
+
+def unfit(path, python):
+    """The project's requires-python if this version does not satisfy it, else None."""
+    specifier = table_of(load(Answer(), path), "project", path).get("requires-python")
+    try:
+        Target({"python_full_version": python}, []).check_python(specifier, path)
+    except Unfit:
+        return specifier
+    return None
 
 
 def table_of(document, name, path):

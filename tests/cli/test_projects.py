@@ -443,6 +443,27 @@ class Python(Case):
                            "import platform, thing, pip; print(platform.python_version())"])
         self.assertEqual(out.stdout.strip(), version)
 
+    def test_python_version_file_that_clashes_with_requires_python(self):
+        text = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.99,<4"\n'
+        for name, lock in (("requirements.txt", ONE), (None, None),
+                           ("uv.lock", 'version = 1\nrequires-python = ">=3.8"\n')):
+            folder = BOX.project(f"clash-{name}", lock, name or "requirements.txt")
+            (folder / "pyproject.toml").write_text(text)
+            (folder / ".python-version").write_text("3\n")
+            done = BOX.venvfs("mount", folder, status=1)
+            self.assertIn(f"{folder}/.python-version asks for Python 3, and {folder}/pyproject.toml "
+                          "requires >=3.99,<4", done.stderr)
+            self.assertFalse(os.path.lexists(folder / ".venv"))
+            done = BOX.venvfs("mount", folder, "-p", harness.default_python(), status=1)
+            self.assertIn("the interpreter is", done.stderr)
+        (folder / "pyproject.toml").write_text(text.replace("3.99,<4", "3.6"))
+        (folder / ".python-version").unlink()
+        env, _ = self.mount(folder)
+        # The answer is remembered: without the helper's folder nothing can be asked.
+        shutil.rmtree(BOX.venvfs_home / "tools")
+        self.assertEqual(self.mount(folder)[0], env)
+        self.assertEqual(list((BOX.venvfs_home / "tools").iterdir()), [])
+
     def test_python_version_file_that_asks_for_what_is_not_there(self):
         folder = self.folder()
         (folder / ".python-version").write_text("3.99\n")

@@ -161,7 +161,8 @@ static int drop(struct apply *a, const char *requirement, struct verror *err)
     _cleanup_free_ char *name = requirement_name(requirement);
     if (!name)
         return verror_set(err, EINVAL, "\"%s\" does not name a package", requirement);
-    if (manifest_drop(a->next, name) || manifest_package_named(a->before, name))
+    if (manifest_drop(a->next, name) || manifest_drop_editable(a->next, name) ||
+        manifest_package_named(a->before, name))
         return 0;
     return not_installed(a, name, err);
 }

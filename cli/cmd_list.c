@@ -57,7 +57,7 @@ static void print_rows(struct session *s, char **names, size_t n)
             continue;
         table_cell(table, "%s", env->name);
         table_cell(table, "%s", env->manifest->version);
-        table_cell(table, "%zu", env->manifest->n_packages);
+        table_cell(table, "%zu", env->manifest->n_packages + env->manifest->n_editables);
         table_cell(table, "%s", env->manifest->address);
         env_free(env);
     }

@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/editables.h"
 #include "cli/from_lock.h"
 #include "cli/print.h"
 
@@ -29,6 +30,8 @@ static int sync_env(struct session *s, const struct sync *o, struct verror *err)
     a.offline = o->offline;
     a.refresh = o->refresh;
     r = apply_locks(&a, &o->choice, err);
+    if (r == 0)
+        r = apply_editables(&a, err);
     if (r == 0 && a.reseed)
         r = apply_seed(&a, err);
     if (r == 0 && o->locked)

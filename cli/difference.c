@@ -41,7 +41,18 @@ bool manifests_differ(const struct manifest *a, const struct manifest *b)
            strings_differ(a->version, b->version) || strings_differ(a->python_dir, b->python_dir) ||
            strings_differ(a->target_key, b->target_key) || strings_differ(a->project, b->project) ||
            a->system_site_packages != b->system_site_packages ||
-           json_differ(a->settings, b->settings) || manifest_packages_differ(a, b);
+           json_differ(a->settings, b->settings) || manifest_packages_differ(a, b) ||
+           !manifest_editables_equal(a, b);
+}
+
+bool manifest_editables_named(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_editables != b->n_editables)
+        return false;
+    for (size_t i = 0; i < a->n_editables; i++)
+        if (strcmp(a->editables[i].normalised, b->editables[i].normalised) != 0)
+            return false;
+    return true;
 }
 
 static void change_line(enum style style, char sign, const char *name, const char *what)
@@ -87,6 +98,36 @@ static struct counts compare_packages(const struct manifest *before, const struc
     return n;
 }
 
+static void compare_editable(const struct manifest_editable *old,
+                             const struct manifest_editable *new, struct counts *n)
+{
+    if (!old && new) {
+        change_line(STYLE_GREEN, '+', new->name, new->version);
+        n->added++;
+    } else if (old && !new) {
+        change_line(STYLE_RED, '-', old->name, old->version);
+        n->removed++;
+    } else if (old && new &&strcmp(old->version, new->version) != 0) {
+        _cleanup_free_ char *what = xasprintf("%s -> %s", old->version, new->version);
+        change_line(STYLE_YELLOW, '~', new->name, what);
+        n->changed++;
+    }
+}
+
+static void compare_editables(const struct manifest *before, const struct manifest *after,
+                              struct counts *n)
+{
+    size_t i = 0, j = 0;
+    while (i < before->n_editables || j < after->n_editables) {
+        const struct manifest_editable *a = i < before->n_editables ? &before->editables[i] : NULL;
+        const struct manifest_editable *b = j < after->n_editables ? &after->editables[j] : NULL;
+        int order = !a ? 1 : !b ? -1 : strcmp(a->normalised, b->normalised);
+        compare_editable(order <= 0 ? a : NULL, order >= 0 ? b : NULL, n);
+        i += order <= 0;
+        j += order >= 0;
+    }
+}
+
 static const char *plural(size_t n)
 {
     return n == 1 ? "" : "s";
@@ -94,9 +135,9 @@ static const char *plural(size_t n)
 
 void print_difference(const struct manifest *before, const struct manifest *after)
 {
+    size_t all = after->n_packages + after->n_editables;
     if (!before) {
-        print_note("%zu package%s, Python %s", after->n_packages, plural(after->n_packages),
-                   after->version);
+        print_note("%zu package%s, Python %s", all, plural(all), after->version);
         return;
     }
     if (strings_differ(before->version, after->version))
@@ -104,9 +145,10 @@ void print_difference(const struct manifest *before, const struct manifest *afte
     if (strings_differ(before->address, after->address))
         print_note("moved: %s -> %s", before->address, after->address);
     struct counts n = compare_packages(before, after);
+    compare_editables(before, after, &n);
     if (n.added + n.removed + n.changed)
-        print_note("%zu package%s: %zu added, %zu changed, %zu removed", after->n_packages,
-                   plural(after->n_packages), n.added, n.changed, n.removed);
+        print_note("%zu package%s: %zu added, %zu changed, %zu removed", all, plural(all), n.added,
+                   n.changed, n.removed);
 }
 
 const struct manifest_package *manifest_package_named(const struct manifest *m,
@@ -119,7 +161,7 @@ const struct manifest_package *manifest_package_named(const struct manifest *m,
 }
 
 /* Copies before it changes: two manifests may share one object. */
-static void set(struct manifest *m, const char *key, json_t *value)
+void settings_set(struct manifest *m, const char *key, json_t *value)
 {
     json_t *settings = m->settings ? json_copy(m->settings) : json_object();
     if (value)
@@ -139,12 +181,12 @@ void settings_set_words(struct manifest *m, const char *key, const char *const *
     json_t *array = words ? json_array() : NULL;
     for (; words && *words; words++)
         json_array_append_new(array, json_string(*words));
-    set(m, key, array);
+    settings_set(m, key, array);
 }
 
 void settings_set_flag(struct manifest *m, const char *key, bool value)
 {
-    set(m, key, value ? json_true() : NULL);
+    settings_set(m, key, value ? json_true() : NULL);
 }
 
 const char **settings_words(const struct manifest *m, const char *key)

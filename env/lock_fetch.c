@@ -89,10 +89,11 @@ static int write_list(const struct fetch *f, const struct chunk *c, bool prefer_
         const struct lock_pin *pin = &f->plan->pins[c->pins[i]];
         const char *line = line_of(pin, prefer_url);
         if (line)
-            strbuf_addf(&sb, "%s\n", line);
+            lock_stage_line(f->job, pin, line, &sb);
         else
-            strbuf_addf(&sb, "%s%s%s\n", pin->name, pin->version ? "==" : "",
+            strbuf_addf(&sb, "%s%s%s", pin->name, pin->version ? "==" : "",
                         pin->version ? pin->version : "");
+        strbuf_addch(&sb, '\n');
     }
     int r = io_write_file_atomic(c->list, sb.buf, sb.len, 0600, false);
     return r < 0 ? verror_errno(err, r, "writing %s", c->list) : 0;
@@ -110,7 +111,7 @@ static void run_chunk(void *arg, size_t worker)
         .args = args, .tmpdir = c->tmp, .output = STRBUF_INIT, .diagnostics = STRBUF_INIT};
     c->result = lock_pip_start(c->job, &c->run, &c->err);
     if (c->result == 0 && c->run.status != 0)
-        c->result = lock_pip_error(&c->run.diagnostics, c->job->interp, &c->err);
+        c->result = lock_pip_error(c->job, &c->run.diagnostics, &c->err);
     strbuf_release(&c->run.output);
     strbuf_release(&c->run.diagnostics);
     c->run.args = NULL;
@@ -356,6 +357,9 @@ static int fetch_all(struct fetch *f, const size_t *asked, size_t n_asked, size_
     f->tmp = lock_tmp(f->job, err);
     if (!f->tmp)
         return err ? -err->errnum : -EIO;
+    r = lock_stage_pins(f->job, f->plan, asked, n_asked, err);
+    if (r < 0)
+        return r;
     make_chunks(f, asked, n_hashed, true);
     make_chunks(f, asked + n_hashed, n_asked - n_hashed, false);
     r = ask_pip(f, err);

@@ -370,6 +370,17 @@ class Materialize(unittest.TestCase):
                              for path in folder.rglob("*")))
         BOX.venvfs("materialize", "-n", "plain", folder, status=1)
 
+    def test_what_only_a_mount_needs_is_left_out(self):
+        BOX.create("hooked")
+        folder = BOX.root / "hookless"
+        BOX.venvfs("materialize", "-n", "hooked", folder)
+        self.assertTrue(list(folder.glob("lib/python*/site-packages/pip")))
+        self.assertFalse(list(folder.glob("lib/python*/site-packages/_venvfs*")))
+
+    def test_the_accelerator_can_be_left_out(self):
+        BOX.create("unhooked", "--no-accelerator")
+        self.assertEqual(BOX.json("show", "unhooked")["settings"], {"import_hook": False})
+
 
 class NoFuse(unittest.TestCase):
     """In a mount namespace whose /dev has no fuse."""

@@ -127,6 +127,97 @@ class Program(Case):
         self.assertEqual(self.run_program(request)["error"]["kind"], "missing")
 
 
+class Folders(Case):
+    """What is handed to pip instead of the files when a local folder is among them."""
+
+    def lines(self, *files, **more):
+        answer = self.ask(*files, **more)
+        self.assertNotIn("error", answer)
+        return answer["lines"]
+
+    def test_without_a_folder_pip_reads_the_files_itself(self):
+        self.assertEqual(self.lines(self.write("r.txt", "a\nb==1 --hash=%s\n" % A)), [])
+
+    def test_all_files_become_one_in_which_folders_stand_alone(self):
+        self.write("lib/pyproject.toml", "")
+        self.write("app/setup.py", "")
+        self.write("c.txt", "x<3\n")
+        self.write("sub/more.txt", "-c ../c.txt\nfile://%s/lib#subdirectory=p\n" % self.folder)
+        path = self.write("r.txt", "-r sub/more.txt\n--index-url https://u:p@i/s\na[x]>=1 ; python_version>'3'  # why\n"
+                          "./lib[e] ; python_version > '3'\n-e ./app[dev]\nname @ file://%s/lib\n" % self.folder)
+        lib, app = str(self.folder / "lib"), str(self.folder / "app")
+        self.assertEqual(self.lines(path), [
+            "-c %s/sub/../c.txt" % self.folder,
+            {"before": "", "folder": lib, "after": "#subdirectory=p", "url": True},
+            "--index-url https://u:p@i/s",
+            "a[x]>=1 ; python_version>'3'",
+            {"before": "", "folder": lib, "after": "[e] ; python_version > '3'", "url": False},
+            {"before": "-e ", "folder": app, "after": "[dev]", "url": False},
+            {"before": "name @ ", "folder": lib, "after": "", "url": True},
+        ])
+
+    def test_an_editable_is_resolved_unless_all_else_is_locked(self):
+        self.write("pyproject.toml", '[project]\nname = "The.App"\n')
+        alone = self.ask(self.write("alone.txt", "-e .\n"))
+        self.assertFalse(alone["complete"])
+        self.assertEqual(alone["editables"], [{"name": "the-app", "path": str(self.folder)}])
+        self.assertFalse(alone["volatile"])
+        self.assertTrue(self.ask(self.write("locked.txt", "-e .\na==1 --hash=%s\n" % A))["complete"])
+        self.assertFalse(self.ask(self.write("loose.txt", "-e .\na==1 --hash=%s\nb\n" % A))["complete"])
+        self.assertEqual(len(self.ask(self.write("as-pip.txt", "-e . ; python_version < '3'\n"))["editables"]), 1)
+        self.assertIn("no such folder", self.error("missing", self.write("gone.txt", "-e ./gone\n")))
+
+    def test_the_files_that_say_what_an_editable_needs_are_watched(self):
+        self.write("app/pyproject.toml", '[tool.setuptools.dynamic]\ndependencies = {file = ["needs.in"]}\n')
+        self.write("app/setup.cfg", "[options]\ninstall_requires = file: one.cfg, two.txt\n")
+        answer = self.ask(self.write("r.txt", "-e app\n"))
+        inputs = {os.path.basename(path): digest for path, digest in answer["inputs"].items()}
+        self.assertEqual(set(inputs), {"r.txt", "pyproject.toml", "setup.cfg", "setup.py", "needs.in", "one.cfg", "two.txt"})
+        self.assertIsNone(inputs["setup.py"])
+        self.assertIsNotNone(inputs["setup.cfg"])
+
+    def test_a_pyproject_with_dynamic_dependencies_is_asked_by_a_build(self):
+        path = self.write("pyproject.toml", '[project]\nname = "app"\ndynamic = ["dependencies"]\n')
+        self.assertEqual(self.lines(path), [{"before": "-e ", "folder": str(self.folder), "after": "", "url": False}])
+        path = self.write("pyproject.toml", "[build-system]\nrequires = []\n")
+        self.assertEqual(self.lines(path, extras=["x"])[0]["after"], "[x]")
+
+    def stage(self, folder, lines=None):
+        locks()
+        from locks import stage
+
+        to = self.folder / "to"
+        to.mkdir(exist_ok=True)
+        answer = stage.stage(str(to), [str(folder)], lines)
+        return Path(answer["folders"][0]["copy"]), answer
+
+    def test_a_copy_leads_to_the_original_for_what_no_build_writes(self):
+        self.write("p/src/m.py", "x")
+        self.write("p/large", b"x" * ((1 << 20) + 1))
+        self.write("p/.git/HEAD", "")
+        self.write("p/env/pyvenv.cfg", "")
+        self.write("p/__pycache__/m.pyc", "")
+        self.write("README", "read")
+        self.folder.joinpath("p", "up").symlink_to("../README")
+        self.folder.joinpath("p", "in").symlink_to("src/m.py")
+        copy, _ = self.stage(self.folder / "p")
+        self.assertEqual(sorted(os.listdir(str(copy))), [".git", "in", "large", "src", "up"])
+        self.assertEqual((copy.name, os.readlink(str(copy / "in"))), ("p", "src/m.py"))
+        for name, target in ((".git", "p/.git"), ("large", "p/large"), ("up", "README")):
+            self.assertEqual(os.readlink(str(copy / name)), str(self.folder / target))
+        self.assertFalse((copy / "src" / "m.py").is_symlink())
+        self.assertEqual((copy / ".." / "README").read_text(), "read")
+
+    def test_a_staged_file_names_the_copies(self):
+        self.write("with space/setup.py", "")
+        folder = str(self.folder / "with space")
+        copy, answer = self.stage(folder, ["a", {"before": "-e ", "folder": folder, "after": "[x]", "url": False},
+                                           {"before": "n @ ", "folder": folder, "after": "#egg=n", "url": True}])
+        lines = Path(answer["file"]).read_text().splitlines()
+        self.assertEqual(lines, ["a", "-e %s[x]" % copy, "n @ file://%s#egg=n" % str(copy).replace(" ", "%20")])
+        self.assertEqual(os.stat(answer["file"]).st_mode & 0o777, 0o600)
+
+
 class Requirements(Case):
     def test_pins_with_hashes_are_complete(self):
         path = self.write("r.txt", "A.b==1.0 \\\n    --hash=%s \\\n    --hash=%s\n    # via x\nc==2 --hash=%s\n" % (A, B, C))
@@ -220,7 +311,8 @@ class Requirements(Case):
         self.assertFalse(answer["complete"])  # its dependencies are not known
         self.assertTrue(answer["relative"])
         self.assertTrue(self.ask(requirements=["./x-1.0-py3-none-any.whl"], no_deps=True)["complete"])
-        self.error("mismatch", self.write("r.txt", "%s --hash=%s" % (wheel, C)))
+        said = self.error("mismatch", self.write("r.txt", "%s --hash=%s" % (wheel, C)))
+        self.assertIn("the lock wants sha256 %s, the file has sha256 " % C[7:], said)
         message = self.error("tags", self.write("r.txt", "x @ https://h/x-1-cp312-cp312-win32.whl#sha256=" + A[7:]))
         self.assertIn("cp312-cp312-win32", message)
 

@@ -224,7 +224,7 @@ class Folders(Case):
         self.assertEqual(harness.tree_digest(folder), before)
         self.assertEqual({row["name"]: row.get("direct_url", {}).get("url")
                           for row in BOX.json("show", "clean")["packages"] if not row["seed"]},
-                         {"part": f"file://{folder}/lib", "thing": None})
+                         {"app": None, "part": f"file://{folder}/lib", "thing": None})
         self.assertEqual(self.version(env), "1.0")
         resolved = (BOX.venvfs_home / "envs" / "clean" / "resolved.txt").read_text()
         self.assertNotIn(str(BOX.venvfs_home), resolved)

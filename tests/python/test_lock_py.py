@@ -218,6 +218,86 @@ class Folders(Case):
         self.assertEqual(os.stat(answer["file"]).st_mode & 0o777, 0o600)
 
 
+class Editables(Case):
+    """What a build has put into a private environment, as text."""
+
+    SITE = "lib/python3.11/site-packages/"
+
+    def installed(self, **files):
+        environment = self.folder / "env"
+        content = {
+            self.SITE + "app.pth": "/p/src\n",
+            self.SITE + "app-1.dist-info/METADATA": "Name: App\nVersion: 1\n",
+            self.SITE + "app-1.dist-info/INSTALLER": "pip\n",
+            self.SITE + "app-1.dist-info/RECORD": "old",
+            self.SITE + "__pycache__/x.pyc": b"\xff",
+            "pyvenv.cfg": "",
+        }
+        content.update({path.replace("SITE/", self.SITE): data for path, data in files.items()})
+        for path, data in content.items():
+            self.write("env/" + path, data)
+        return str(environment)
+
+    def end(self, environment, before=()):
+        locks()
+        from locks import editable
+
+        return editable.end(str(self.folder / "p"), list(before), environment, "python3.11")
+
+    def test_scripts_stand_for_any_interpreter_and_rows_are_right(self):
+        environment = str(self.folder / "env")
+        long = "#!/bin/sh\n'''exec' %s/bin/python \"$0\" \"$@\"\n' '''\nimport b\n" % environment
+        first = "#!%s/bin/python3.11\nimport a\n" % environment
+        self.installed(**{"bin/a": first, "bin/b": long, "bin/c": "#!/bin/bash\n", "share/a.1": "", 'SITE/od"d,.py': "x"})
+        answer = self.end(environment)
+        files = {f["path"]: f for f in answer["files"]}
+        texts = [files["bin/" + name]["text"] for name in "abc"]
+        self.assertEqual(texts, ["#!python\nimport a\n", "#!python\nimport b\n", "#!/bin/bash\n"])
+        self.assertEqual((files["bin/a"]["mode"], files[self.SITE + "app.pth"]["mode"]), (0o755, 0o644))
+        self.assertEqual((answer["name"], answer["version"], answer["left_out"]), ("App", "1", ["share/a.1"]))
+        self.assertEqual(files[self.SITE + "app-1.dist-info/INSTALLER"]["text"], "venvfs\n")
+        rows = files[self.SITE + "app-1.dist-info/RECORD"]["text"].splitlines()
+        self.assertIn("../../../bin/a,,", rows)
+        self.assertEqual(sum(row.startswith('"od""d,.py",sha256=') and row.endswith(",1") for row in rows), 1)
+        self.assertEqual(rows[-1], "app-1.dist-info/RECORD,,")
+        self.assertEqual(len(rows), len(files))
+
+    def test_what_is_no_small_text_is_refused(self):
+        for data in (b"\xff\xfe", b"a\0b", b"x" * ((1 << 20) + 1)):
+            environment = self.installed(**{"SITE/big.so": data})
+            with self.assertRaises(locks().LockError) as caught:
+                self.end(environment)
+            self.assertIn("big.so", caught.exception.message)
+
+    def test_new_traces_go_unless_they_are_in_use(self):
+        for name in ("src/old.egg-info", "src/new.egg-info", "build/lib", "pkg/build", ".venv/x.egg-info"):
+            self.write("p/%s/f" % name, "")
+        p = self.folder / "p"
+        self.end(self.installed(), [str(p / "src" / "old.egg-info")])
+        self.assertEqual(sorted(os.listdir(str(p))), [".venv", "pkg", "src"])
+        self.assertEqual(os.listdir(str(p / "src")), ["old.egg-info"])
+        self.write("p/build/f", "")
+        self.end(self.installed(**{"SITE/app.pth": "%s/build/__editable__\n" % p}))
+        self.assertTrue((p / "build").is_dir())
+        self.end(None)  # a failed build
+        self.assertFalse((p / "build").exists())
+
+    def test_does_a_python_satisfy_requires_python(self):
+        locks()
+        from locks import pyproject
+
+        def unfit(text, python):
+            return pyproject.unfit(self.write("pyproject.toml", text), python)
+
+        text = '[project]\nrequires-python = ">=3.9"\n'
+        self.assertIsNone(unfit(text, "3.11.7"))
+        self.assertIsNone(unfit(text, "3.13.0rc1"))
+        self.assertEqual(unfit(text, "3.8.1"), ">=3.9")
+        self.assertIsNone(unfit("[tool.x]\ny = 'requires-python'\n", "3.8"))
+        with self.assertRaises(locks().LockError):
+            unfit('[project]\nrequires-python = "new"\n', "3.8")
+
+
 class Requirements(Case):
     def test_pins_with_hashes_are_complete(self):
         path = self.write("r.txt", "A.b==1.0 \\\n    --hash=%s \\\n    --hash=%s\n    # via x\nc==2 --hash=%s\n" % (A, B, C))

@@ -1,13 +1,21 @@
 #!/usr/bin/env python3
 """The commands as a user meets them, without a mount: what they print, refuse, keep and leave behind."""
+import contextlib
+import fcntl
+import http.server
 import json
 import os
 import pathlib
+import pty
 import re
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -336,6 +344,94 @@ class Change(unittest.TestCase):
         BOX.venvfs("remove", name)
         BOX.venvfs("show", name, status=1)
         BOX.create(name)
+
+
+class Progress(unittest.TestCase):
+    """What takes over a second shows how it goes."""
+
+    def on_a_terminal(self, *words, columns=80, env=None):
+        """All that the program writes on a terminal of so many columns."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([str(word) for word in (harness.PROGRAM, *words)],
+                                   env={**BOX.env, "TERM": "xterm", **(env or {})},
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=follower)
+        os.close(follower)
+        text = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while chunk := os.read(leader, 65536):
+                text += chunk
+        os.close(leader)
+        self.assertEqual(process.wait(60), 0, text)
+        return text.decode()
+
+    def test_a_terminal_shows_package_bytes_rate_and_time_left(self):
+        folder = BOX.root / "big"
+        folder.mkdir()
+        source = "".join(f"def f{i}(a, b):\n    return [a + b * {i}, {{'k': a}}, (b, a)]\n" for i in range(400))
+        wheels = [harness.make_wheel(folder, f"{name}-with-a-long-name-for-a-narrow-terminal", "1.0", {
+            f"{name}/m{n}.py": f"x = {n}\n{source}" for n in range(80)}) for name in ("big1", "big2")]
+        start = time.monotonic()
+        text = self.on_a_terminal("store", "add", "-j", "1", "-p", harness.default_python(), *wheels)
+        seconds = time.monotonic() - start
+        lines = [line.removeprefix("\x1b[K").strip("\n") for line in text.split("\r")]
+        drawn = [line for line in lines if line.startswith("adding ")]
+        self.assertTrue(drawn, text)
+        for line in drawn:
+            self.assertLessEqual(len(line), 80)
+        full = r"adding \[[#.]{20}\] big[12]\S*  [012]/2  [\d.]+/[\d.]+ MB  [\d.]+ MB/s  \d+ s left"
+        self.assertTrue(any(re.fullmatch(full, line) for line in drawn), drawn)
+        done = re.search(r"venvfs: adding: 2 packages, [\d.]+ MB in ([\d.]+) s", text)
+        self.assertTrue(done, text)
+        self.assertLess(float(done[1]), seconds + 0.06)
+
+    def test_a_download_names_the_package(self):
+        wheel = harness.make_wheel(BOX.root, "far-away", "1.0", {"far.bin": os.urandom(2 << 20)})
+        with SlowIndex(wheel, seconds=2) as url:
+            text = self.on_a_terminal("create", "far", "-p", harness.default_python(), "-r",
+                                      self.lock_of(wheel), env={"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "",
+                                                                "PIP_INDEX_URL": url})
+        self.assertRegex(text, r"downloading \[\.{20}\] far_away  0/1  [\d.]+ MB  [\d.]+ MB/s\r")
+        self.assertRegex(text, r"venvfs: downloading: 1 package, 2.1 MB in ")
+        self.assertNotIn("installing:", text)  # which took no second: its clock started after the download
+
+    def lock_of(self, wheel):
+        path = BOX.root / "far.txt"
+        path.write_text(harness.lock_text(wheel).split("\n", 2)[2])  # no index options of its own
+        return path
+
+
+class SlowIndex:
+    """A package index with one wheel, which it sends in so many seconds."""
+
+    def __init__(self, wheel, seconds):
+        data, name = wheel.read_bytes(), wheel.name
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                is_wheel = self.path.endswith(".whl")
+                body = data if is_wheel else f'<a href="/{name}">{name}</a>'.encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/zip" if is_wheel else "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                for part in range(20):
+                    time.sleep(seconds / 20 if is_wheel else 0)
+                    self.wfile.write(body[len(body) * part // 20:len(body) * (part + 1) // 20])
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
 
 
 class Materialize(unittest.TestCase):

@@ -68,6 +68,18 @@ class Check(unittest.TestCase):
         status, lines = self.check()
         self.assertEqual((status, lines[-1]), (0, "8 passed, 0 failed, 1 skipped"))
 
+    @unittest.skipUnless(os.path.exists("/dev/fuse") and os.getuid() == 0, "needs root and /dev/fuse")
+    def test_in_ci_a_test_skipped_for_want_of_a_mount_is_a_failure(self):
+        said = ("test_a (X) ... skipped 'no mount namespace of our own here'\n"
+                "test_b (X)\nIts first line. ... skipped 'fish is not installed'\n"
+                "test_c (X) ... skipped \"there's no /dev/fuse\"\n== 4 passed, 0 failed, 3 skipped")
+        log = self.log("user.json", ("life as an ordinary user", "OK", said))
+        self.stub("scripts/user-tests", f"cp {log} $1")
+        self.assertEqual(self.check()[1][-1], "9 passed, 0 failed, 3 skipped")
+        status, lines = self.check(CI="1")
+        self.assertEqual((status, lines[-1]), (1, "9 passed, 2 failed, 1 skipped"))
+        self.assertIn("SKIPPED life as an ordinary user: no mount namespace of our own here", lines)
+
     def test_who_is_not_root_has_no_user_tests(self):
         self.stub("bin/id", "echo 1000")
         self.assertEqual(self.check(), (0, ["5 passed, 0 failed, 0 skipped"]))

@@ -8,6 +8,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "env/lockfile.h"
 #include "env/project.h"
 
 int session_open(struct session *s, struct verror *err)
@@ -22,6 +23,7 @@ int session_store(struct session *s, struct verror *err)
 {
     if (s->store)
         return 0;
+    lock_sweep(&s->home); /* and store_open() what writers of the store left */
     return store_open(s->home.store, STORE_CREATE, &s->store, err);
 }
 

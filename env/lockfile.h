@@ -71,4 +71,8 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
                 struct lock_result *ret, struct verror *err);
 void lock_result_release(struct lock_result *result);
 
+/* Removes the downloads of killed commands below HOME; never those of live ones, whose locks tell.
+ * With none there it costs one failed open. */
+void lock_sweep(const struct home *home);
+
 #endif

@@ -161,6 +161,27 @@ class Create(unittest.TestCase):
         self.assertEqual(left, [])
         self.assertEqual(list((data / "store").glob("packs/*.pack")), [])
 
+    def test_what_killed_commands_left_is_swept_away(self):
+        """Downloads and half a pack, by the next command that opens the store to write; what belongs to a
+        live process stays."""
+        BOX.create("before", "-r", lock("swept.txt", "part-1.0"))
+        dead, live = ([BOX.venvfs_home / "tmp" / f"lock-{name}", BOX.venvfs_home / "store" / "tmp" / f"{name}-0"]
+                      for name in ("999999", "111111"))
+        with contextlib.ExitStack() as held:
+            for folder in dead + live:
+                (folder / "0").mkdir(parents=True) if "lock-" in folder.name else folder.mkdir()
+                (folder / "0" / "x.whl" if "lock-" in folder.name else folder / "pack").write_bytes(bytes(1000))
+                lock_file = held.enter_context(open(folder / "lock", "w"))
+                if folder in live:
+                    fcntl.lockf(lock_file, fcntl.LOCK_EX)
+            (BOX.venvfs_home / "tmp" / "lock-unlocked").mkdir()  # killed between two system calls
+            BOX.create("after", "-r", lock("swept.txt", "part-1.0"))
+            self.assertEqual([path.exists() for path in dead + live], [False, False, True, True])
+            self.assertEqual(os.listdir(BOX.venvfs_home / "tmp"), ["lock-111111"])
+        BOX.venvfs("store", "stats")
+        self.assertEqual((os.listdir(BOX.venvfs_home / "store" / "tmp"), (BOX.venvfs_home / "tmp").exists()),
+                         ([], False))
+
     def test_an_unknown_interpreter_is_named(self):
         done = BOX.venvfs("create", "nopython", "-p", "3.99", status=1)
         self.assertIn("3.99", done.stderr)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -15,17 +16,44 @@ static const struct command_help help = {
     .synopsis = "ENV...",
     .about =
         "Removes environments: their generations, the link that venvfs made, and the view. ENV is\n"
-        "a name or a folder. The store keeps the packages.",
+        "a name or a folder. A damaged one is removed, too. The store keeps the packages.",
     .min = 1,
     .max = OPERANDS_ANY,
 };
 
+/* Of a damaged one nobody knows the address, unless it is the word itself. damage: what is wrong.
+ */
+static int remove_damaged(struct session *s, const char *word, const struct verror *damage,
+                          struct verror *err)
+{
+    _cleanup_free_ char *name = NULL;
+    int r = session_select(s, word, &name, err);
+    if (r == 0)
+        r = hide_env(&s->home, name, err);
+    if (r == 0)
+        r = env_remove_unread(&s->home, name, true, err);
+    if (r < 0)
+        return r;
+    bool unlinked = false;
+    if (is_folder_word(word)) {
+        _cleanup_free_ char *link = path_join(word, ".venv");
+        unlinked = link_remove(&s->home, word, name) || link_remove(&s->home, link, name);
+    }
+    print_warning("%s", verror_message(damage));
+    print_note("removed %s%s", name,
+               unlinked ? "" : "; a link to it, if there is one, stays: it cannot be read where");
+    return 0;
+}
+
 static int remove_one(struct session *s, const char *word, struct verror *err)
 {
     struct env *env;
-    int r = session_env(s, word, true, &env, err);
+    _cleanup_verror_ struct verror damage = VERROR_INIT;
+    int r = session_env(s, word, true, &env, &damage);
+    if (r == -EBADMSG)
+        return remove_damaged(s, word, &damage, err);
     if (r < 0)
-        return r;
+        return verror_move(err, &damage);
     _cleanup_free_ char *address = xstrdup(env->manifest->address);
     _cleanup_free_ char *name = xstrdup(env->name);
     bool plain = fallback_owns(&s->home, name, address);

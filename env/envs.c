@@ -383,6 +383,20 @@ int env_remove(struct env *env, struct verror *err)
     return r;
 }
 
+int env_remove_unread(const struct home *home, const char *name, bool wait, struct verror *err)
+{
+    if (!env_name_ok(name))
+        return env_unknown(home, name, err);
+    struct env *env = env_new(home, name);
+    int r = take_lock(env, wait, err);
+    if (r == -ENOENT || r == -ENOTDIR)
+        r = env_unknown(home, name, err);
+    if (r == 0)
+        r = remove_folder(env, true, err);
+    env_abandon(env);
+    return r;
+}
+
 void manifest_set_interp(struct manifest *m, const struct interp *interp)
 {
     const struct {

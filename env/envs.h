@@ -42,6 +42,9 @@ int env_create(const struct home *home, const char *name, struct env **ret, stru
 int env_commit(struct env *env, struct manifest *m, struct verror *err);
 /* Removes the environment's folder (name is free afterwards; the slot is not reused). */
 int env_remove(struct env *env, struct verror *err);
+/* The same by name, reading nothing in the folder: for one that env_open() finds damaged
+ * (-EBADMSG). wait: as there. */
+int env_remove_unread(const struct home *home, const char *name, bool wait, struct verror *err);
 /* Sorted names of all environments that have a generation. */
 int env_list(const struct home *home, char ***names, size_t *n, struct verror *err);
 void env_list_free(char **names, size_t n);

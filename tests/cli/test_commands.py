@@ -367,6 +367,48 @@ class Change(unittest.TestCase):
         BOX.create(name)
 
 
+class Damaged(unittest.TestCase):
+    """An environment whose manifest cannot be read is in nobody's way."""
+
+    def damage(self, name):
+        (BOX.venvfs_home / "envs" / name / "1.json").write_text("{ not json")
+
+    def test_list_names_it_lists_the_others_and_fails(self):
+        for name in ("sound", "damaged"):
+            BOX.create(name, "--without-pip")
+        self.damage("damaged")
+        try:
+            done = BOX.venvfs("list", status=1)
+            self.assertRegex(done.stderr, r"^warning: .*damaged/1.json: not JSON")
+            self.assertRegex(done.stdout, "(?m)^sound ")
+            done = BOX.venvfs("list", "--json", status=1)
+            self.assertIn("sound", [row["name"] for row in json.loads(done.stdout)["environments"]])
+        finally:
+            BOX.venvfs("remove", "damaged")
+        BOX.venvfs("list")
+
+    def test_remove_takes_it_away(self):
+        BOX.create("broken", "--without-pip")
+        self.damage("broken")
+        done = BOX.venvfs("remove", "broken")
+        self.assertRegex(done.stderr, "warning: .*not JSON(.|\n)*removed broken")
+        self.assertNotIn("broken", os.listdir(BOX.venvfs_home / "envs"))
+        BOX.create("broken", "--without-pip")
+
+    def test_remove_of_its_folder_takes_the_link_along(self):
+        folder = BOX.root / "damaged-folder"
+        BOX.create(folder, "--without-pip")
+        self.damage(os.path.basename(os.readlink(folder)))
+        BOX.venvfs("remove", folder)
+        self.assertFalse(os.path.lexists(folder))
+
+    def test_remove_without_its_slot_number(self):
+        BOX.create("slotless", "--without-pip")
+        (BOX.venvfs_home / "envs" / "slotless" / "slot").unlink()
+        BOX.venvfs("remove", "slotless")
+        BOX.venvfs("remove", "slotless", status=1)
+
+
 class Progress(unittest.TestCase):
     """What takes over a second shows how it goes."""
 

@@ -154,6 +154,7 @@ static int run(const struct mount_options *o, const char *env, const struct word
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_session_ struct session s = SESSION_INIT;
     struct target t = {NULL, NULL};
+    s.no_wait = o->no_wait;
     if (session_open(&s, &err) < 0)
         return print_error(&err);
     const char *word = env || !operands->n ? NULL : operands->v[0];
@@ -187,6 +188,7 @@ int cmd_mount(int argc, char **argv)
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},
         {0, "offline", OPTION_FLAG, &o.offline, NULL, "start no download"},
+        {0, "no-wait", OPTION_FLAG, &o.no_wait, NULL, "fail where another process changes it"},
         OPTIONS_END,
     };
     _cleanup_words_ struct words operands = {0};

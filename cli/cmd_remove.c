@@ -13,7 +13,7 @@
 
 static const struct command_help help = {
     .name = "remove",
-    .synopsis = "ENV...",
+    .synopsis = "[--no-wait] ENV...",
     .about =
         "Removes environments: their generations, the link that venvfs made, and the view. ENV is\n"
         "a name or a folder. A damaged one is removed, too. The store keeps the packages.",
@@ -31,7 +31,7 @@ static int remove_damaged(struct session *s, const char *word, const struct verr
     if (r == 0)
         r = hide_env(&s->home, name, err);
     if (r == 0)
-        r = env_remove_unread(&s->home, name, true, err);
+        r = env_remove_unread(&s->home, name, !s->no_wait, err);
     if (r < 0)
         return r;
     bool unlinked = false;
@@ -75,10 +75,13 @@ static int remove_one(struct session *s, const char *word, struct verror *err)
 
 int cmd_remove(int argc, char **argv)
 {
-    const struct option_spec specs[] = {OPTIONS_END};
     _cleanup_words_ struct words operands = {0};
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_session_ struct session s = SESSION_INIT;
+    const struct option_spec specs[] = {
+        {0, "no-wait", OPTION_FLAG, &s.no_wait, NULL, "fail where another process changes it"},
+        OPTIONS_END,
+    };
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;

@@ -11,7 +11,7 @@
 struct mount_options {
     const char *lock, *python;
     struct lock_choice choice; /* groups and extras; the files are the project's */
-    bool locked, refresh, no_project, no_link, fallback, offline;
+    bool locked, refresh, no_project, no_link, fallback, offline, no_wait;
     size_t jobs;
 };
 

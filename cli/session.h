@@ -10,6 +10,7 @@
 struct session {
     struct home home;
     struct store *store; /* NULL until session_store() */
+    bool no_wait;        /* --no-wait: an environment that another process changes is an error */
 };
 #define SESSION_INIT                                                                               \
     {                                                                                              \
@@ -40,8 +41,12 @@ char *env_name_of_project(const struct home *home, const char *dir);
 /* The environment that is meant: `given` (a name or a folder), else the active one (VIRTUAL_ENV),
  * else that of the project in or above the current folder. malloc'ed into *name. -ENOENT. */
 int session_select(const struct session *s, const char *given, char **name, struct verror *err);
-/* session_select() and env_open(); lock: for a change. */
+/* session_select() and env_open(); lock: for a change. Waits for who changes it, after a second
+ * saying so, or -EAGAIN with no_wait. */
 int session_env(const struct session *s, const char *given, bool lock, struct env **ret,
                 struct verror *err);
+/* env_create(), waiting in the same way for who makes it. */
+int session_create_env(const struct session *s, const char *name, struct env **ret,
+                       struct verror *err);
 
 #endif

@@ -36,6 +36,7 @@ def setUpModule():
     harness.make_wheel(WHEELS, "picky", "1.0", {"picky.py": ""}, requires=("part<1.5",))
     harness.make_wheel(WHEELS, "rival", "1.0", {"part/__init__.py": "v = 'rival'\n"})
     BOX.env.update(VENVFS_NO_DAEMON="1", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS))
+    BOX.create("first", "--without-pip")  # tests compare with what is there
 
 
 def lock(name, *wheels):
@@ -365,6 +366,62 @@ class Change(unittest.TestCase):
         BOX.venvfs("remove", name)
         BOX.venvfs("show", name, status=1)
         BOX.create(name)
+
+
+class Locked(unittest.TestCase):
+    """Two commands at once on one environment: the second waits and says so, or fails with --no-wait."""
+
+    @classmethod
+    def setUpClass(cls):
+        BOX.create("contended", "-r", lock("contended.txt", "part-1.0"))
+        cls.project = BOX.project("contended-project", harness.lock_text(WHEELS / "part-1.0-py3-none-any.whl"))
+        BOX.venvfs("mount", "-p", harness.default_python(), cls.project)
+
+    @contextlib.contextmanager
+    def held(self, name):
+        """As if this process changed the environment."""
+        with open(BOX.venvfs_home / "envs" / name / "lock", "r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            file.truncate()
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+    def test_no_wait_names_the_holder_and_changes_nothing(self):
+        bound = os.path.basename(os.readlink(self.project / ".venv"))
+        with self.held("contended"), self.held(bound):
+            for words in (["install", "-n", "contended", "thing"], ["uninstall", "-n", "contended", "part"],
+                          ["sync", "-n", "contended"], ["remove", "contended"], ["mount", self.project]):
+                with self.subTest(words=words):
+                    done = BOX.venvfs(*words, "--no-wait", status=1)
+                    self.assertRegex(done.stderr, rf"is being changed by process {os.getpid()}\n")
+        self.assertEqual(packages("contended"), {"part": "1.0"})
+
+    def test_waiting_is_said_after_a_second(self):
+        with self.held("contended"):
+            process = subprocess.Popen([harness.PROGRAM, "sync", "-n", "contended"], env=BOX.env, text=True,
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            start = time.monotonic()
+            line = process.stderr.readline()
+            self.assertGreater(time.monotonic() - start, 0.9)
+            self.assertEqual(line, "waiting: environment contended is being changed by process "
+                                   f"{os.getpid()}\n")
+        rest = process.communicate(timeout=30)[1]
+        self.assertEqual((process.returncode, rest), (0, ""))
+
+    def test_a_name_that_is_being_made(self):
+        folder = BOX.venvfs_home / "envs" / "unborn"
+        folder.mkdir()
+        (folder / "lock").touch()
+        slots = os.readlink(BOX.venvfs_home / "envs" / ".slots")
+        with self.held("unborn"):
+            process = subprocess.Popen([harness.PROGRAM, "create", "unborn", "-p", harness.default_python()],
+                                       env=BOX.env, text=True, stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.assertIn("waiting: environment unborn", process.stderr.readline())
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(int(os.readlink(BOX.venvfs_home / "envs" / ".slots")), int(slots) + 1)
 
 
 class Damaged(unittest.TestCase):

@@ -333,6 +333,30 @@ class Change(unittest.TestCase):
         BOX.venvfs("sync", "-n", name)
         self.assertEqual(packages(name), {"thing": "1.0", "part": "1.5"})
 
+    def test_another_python_is_one_line(self):
+        others = [path for version, path in harness.interpreters().items() if path != harness.default_python()
+                  and version in ("3.9", "3.10", "3.12", "3.13")]
+        if not others:
+            self.skipTest("no second interpreter")
+        name = self.env("thing-1.0", "part-1.0")
+        before = BOX.json("show", name)["python"]
+        done = BOX.venvfs("sync", "-n", name, "-p", others[0])
+        after = BOX.json("show", name)["python"]
+        changes = [line for line in done.stderr.splitlines() if "->" in line or line.startswith("~")]
+        seeds = ("~ pip ", "~ setuptools ")  # each Python bundles its own
+        self.assertEqual([line for line in changes if not line.startswith(seeds)],
+                         [f"Python {before} -> {after}"])
+
+    def test_another_wheel_of_the_same_version_is_named(self):
+        name = self.env()
+        wheels = []
+        for text in ("one", "two"):
+            folder = BOX.root / text
+            folder.mkdir()
+            wheels.append(harness.make_wheel(folder, "local", "1.0", {"local.py": f"x = {text!r}\n"}))
+        BOX.venvfs("install", "-n", name, wheels[0])
+        self.assertRegex(BOX.venvfs("install", "-n", name, wheels[1]).stderr, "(?m)^~ local 1.0, another wheel$")
+
     def test_sync_locked_changes_nothing(self):
         name = self.env("part-1.0")
         BOX.venvfs("sync", "-n", name, "--locked")

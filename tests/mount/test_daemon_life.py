@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -91,6 +92,18 @@ class Mounting(Case):
         self.assertIn(str(BOX.hub), text)
         self.assertIn(folder.name, text)
         self.assertIn("LOOKUP", {name.upper() for name in status["messages"]})
+
+    def test_status_is_for_people(self):
+        self.project()
+        text = BOX.venvfs("status").stdout
+        values = dict(re.findall(r"(?m)^ *(\w+) +(\S.*)$", text))
+        self.assertRegex(values["started"], r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d, \d+ (s|min) ago$")
+        for name in ("rss_anon", "rss_shmem", "frame_bytes", "frame_limit"):
+            self.assertRegex(values[name], r"^\d+ B$|^\d+\.\d [KMG]iB$")
+        lines = text.splitlines()
+        for heading, below in zip(lines, lines[1:] + [""]):
+            if re.fullmatch(r" *\w+", heading):
+                self.assertRegex(below, "^  ", f"nothing below {heading}")
 
     def test_explicit_mount_on_a_folder(self):
         folder, env = self.project()

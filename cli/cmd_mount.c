@@ -67,7 +67,7 @@ static int decide_word(const struct session *s, const char *word, struct target 
     } else if (env) {
         t->env = xstrdup(word);
     } else {
-        verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
+        verror_set(err, ENOENT, "\"%s\" is neither a folder nor an environment", word);
         return EXIT_FAILED;
     }
     return OPTIONS_GO;

@@ -64,7 +64,7 @@ static int umount_one(struct session *s, const char *word, struct verror *err)
     _cleanup_free_ char *name = is_folder_word(word) ? NULL : env_name_of_project(&s->home, word);
     r = session_env(s, name ? name : word, false, &env, &unknown);
     if (r < 0) {
-        verror_set(err, ENOENT, "%s is neither a mount of venvfs nor a project or environment",
+        verror_set(err, ENOENT, "\"%s\" is neither a mount of venvfs nor a project or environment",
                    word);
         return verror_hint(err, "venvfs status lists the mounts");
     }

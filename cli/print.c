@@ -35,7 +35,9 @@ static void say(enum style style, const char *label, const char *fmt, va_list ap
     __attribute__((format(printf, 3, 0)));
 static void say(enum style style, const char *label, const char *fmt, va_list ap)
 {
-    fprintf(stderr, "%s%s%s", print_style(stderr, style), label, print_style(stderr, STYLE_PLAIN));
+    if (label[0])
+        fprintf(stderr, "%s%s%s", print_style(stderr, style), label,
+                print_style(stderr, STYLE_PLAIN));
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
 }

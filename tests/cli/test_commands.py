@@ -235,6 +235,24 @@ class Facts(unittest.TestCase):
         self.assertIn(one["version"], [row["version"] for row in found] + [one["version"]])
         BOX.venvfs("python", "find", "2.1", status=1)
 
+    def test_what_is_refused_is_not_advised(self):
+        env = {"PATH": f"{BOX.root / 'tools'}:{BOX.env['PATH']}"}
+        (BOX.root / "tools").mkdir(exist_ok=True)
+        (BOX.root / "tools" / "pyenv").write_text("#!/bin/sh\n")
+        (BOX.root / "tools" / "pyenv").chmod(0o755)
+        for spec in ("2.7", "3.5", "python2", "4.1"):
+            said = BOX.venvfs("python", "find", spec, status=1, env=env).stderr
+            self.assertIn("hint: venvfs works with CPython 3.6 and newer", said, spec)
+        self.assertIn("hint: pyenv install 3.99", BOX.venvfs("python", "find", "3.99", status=1, env=env).stderr)
+
+    def test_an_empty_name_is_near_to_none(self):
+        for words in (["show", ""], ["remove", ""], ["run", "-n", "", "true"], ["sync", "-n", ""]):
+            said = BOX.venvfs(*words, status=1).stderr
+            self.assertIn("the name of the environment is empty", said)
+            self.assertNotIn("did you mean", said)
+        for word in ("mount", "umount"):
+            self.assertIn('"" is neither', BOX.venvfs(word, "", status=1).stderr)
+
     def test_status_without_a_daemon(self):
         self.assertEqual(BOX.json("status"), {"running": False, "hub": str(BOX.hub)})
 
@@ -529,6 +547,10 @@ class Progress(unittest.TestCase):
         done = re.search(r"venvfs: adding: 2 packages, [\d.]+ MB in ([\d.]+) s", text)
         self.assertTrue(done, text)
         self.assertLess(float(done[1]), seconds + 0.06)
+
+    def test_a_plain_note_has_no_colour_to_end(self):
+        text = self.on_a_terminal("create", "plainly", "--without-pip", "-p", harness.default_python())
+        self.assertRegex(text, r"^0 packages, Python 3")
 
     def test_a_download_names_the_package(self):
         wheel = harness.make_wheel(BOX.root, "far-away", "1.0", {"far.bin": os.urandom(2 << 20)})

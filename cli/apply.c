@@ -85,7 +85,7 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
     int r = session_store(s, err);
     if (r < 0)
         return r;
-    r = env_create(&s->home, name, &a->env, err);
+    r = session_create_env(s, name, &a->env, err);
     if (r < 0)
         return r;
     a->created = true;

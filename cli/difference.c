@@ -64,20 +64,32 @@ static void change_line(enum style style, char sign, const char *name, const cha
 
 struct counts {
     size_t added, removed, changed;
+    bool same_target; /* else every package may have another wheel, and nobody means that */
 };
+
+/* What to say of a package that stays; malloc'ed, NULL: nothing. */
+static char *change_of(const struct manifest_package *old, const struct manifest_package *new,
+                       bool same_target)
+{
+    if (strcmp(old->version, new->version) != 0)
+        return xasprintf("%s -> %s", old->version, new->version);
+    if (same_target && !sha256_equal(&old->wheel, &new->wheel))
+        return xasprintf("%s, another wheel", new->version);
+    return NULL;
+}
 
 static void compare_package(const struct manifest_package *old, const struct manifest_package *new,
                             struct counts *n)
 {
+    _cleanup_free_ char *change = old && new ? change_of(old, new, n->same_target) : NULL;
     if (!old && new) {
         change_line(STYLE_GREEN, '+', new->name, new->version);
         n->added++;
     } else if (old && !new) {
         change_line(STYLE_RED, '-', old->name, old->version);
         n->removed++;
-    } else if (old && new && old->image.number != new->image.number) {
-        _cleanup_free_ char *what = xasprintf("%s -> %s", old->version, new->version);
-        change_line(STYLE_YELLOW, '~', new->name, what);
+    } else if (change) {
+        change_line(STYLE_YELLOW, '~', new->name, change);
         n->changed++;
     }
 }
@@ -85,7 +97,7 @@ static void compare_package(const struct manifest_package *old, const struct man
 /* Both lists are sorted by normalised name. */
 static struct counts compare_packages(const struct manifest *before, const struct manifest *after)
 {
-    struct counts n = {0};
+    struct counts n = {.same_target = !strings_differ(before->target_key, after->target_key)};
     size_t i = 0, j = 0;
     while (i < before->n_packages || j < after->n_packages) {
         const struct manifest_package *a = i < before->n_packages ? &before->packages[i] : NULL;
@@ -133,6 +145,15 @@ static const char *plural(size_t n)
     return n == 1 ? "" : "s";
 }
 
+static void print_python(const struct manifest *before, const struct manifest *after)
+{
+    if (strings_differ(before->version, after->version))
+        print_note("Python %s -> %s", before->version, after->version);
+    else if (strings_differ(before->base_executable, after->base_executable))
+        print_note("Python %s: %s -> %s", after->version, before->base_executable,
+                   after->base_executable);
+}
+
 void print_difference(const struct manifest *before, const struct manifest *after)
 {
     size_t all = after->n_packages + after->n_editables;
@@ -140,8 +161,7 @@ void print_difference(const struct manifest *before, const struct manifest *afte
         print_note("%zu package%s, Python %s", all, plural(all), after->version);
         return;
     }
-    if (strings_differ(before->version, after->version))
-        print_note("Python %s -> %s", before->version, after->version);
+    print_python(before, after);
     if (strings_differ(before->address, after->address))
         print_note("moved: %s -> %s", before->address, after->address);
     struct counts n = compare_packages(before, after);

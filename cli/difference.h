@@ -12,8 +12,9 @@ bool manifests_differ(const struct manifest *a, const struct manifest *b);
 bool manifest_packages_differ(const struct manifest *a, const struct manifest *b);
 /* Do both have editables of the same names? */
 bool manifest_editables_named(const struct manifest *a, const struct manifest *b);
-/* Notes "+ name version", "- name version", "~ name old -> new" and a summary; of a new environment
- * (before NULL) only the summary. */
+/* Notes "Python old -> new", "+ name version", "- name version", "~ name old -> new" and a summary;
+ * of a new environment (before NULL) only the summary. A package of the same version is a line
+ * only when its wheel is another though Python is not. */
 void print_difference(const struct manifest *before, const struct manifest *after);
 
 /* The package of this normalised name, or NULL. */

@@ -16,44 +16,57 @@
 
 /* ---- the temporary folder ---- */
 
-/* Removes what killed commands left: folders whose lock nobody holds. */
-static void sweep(const char *parent)
+/* A folder belongs to who holds its lock. An owner that made his folder and is not yet holding it
+ * notices that it was swept away, and makes another. */
+void lock_sweep(const struct home *home)
 {
+    _cleanup_free_ char *parent = path_join(home->root, "tmp");
     DIR *dir = opendir(parent);
     for (struct dirent *de; dir && (de = readdir(dir));) {
         if (strncmp(de->d_name, "lock-", 5) != 0)
             continue;
         _cleanup_free_ char *path = path_join(parent, de->d_name);
         _cleanup_free_ char *file = path_join(path, "lock");
-        if (!path_exists(file))
-            continue;
         _cleanup_close_ int fd = lock_file(file, LOCK_EXCLUSIVE, false);
         if (fd >= 0)
             (void)path_remove_tree(path);
     }
-    if (dir)
+    if (dir) {
         closedir(dir);
+        (void)rmdir(parent); /* only when nothing is left */
+    }
+}
+
+/* A new folder, locked. -ENOENT: swept away before it was locked, or its parent was. */
+static int make_tmp(struct lock_job *job, const char *parent, struct verror *err)
+{
+    int r = path_mkdirs(parent, 0700);
+    if (r < 0)
+        return verror_errno(err, r, "making %s", parent);
+    _cleanup_free_ char *dir = path_join(parent, "lock-XXXXXX");
+    if (!mkdtemp(dir))
+        return verror_errno(err, errno, "making a folder in %s", parent);
+    _cleanup_free_ char *file = path_join(dir, "lock");
+    int fd = lock_file(file, LOCK_EXCLUSIVE, true);
+    if (fd < 0) {
+        (void)rmdir(dir);
+        return verror_errno(err, fd, "%s", file);
+    }
+    job->tmp_lock = fd;
+    job->tmp = steal_ptr(dir);
+    return 0;
 }
 
 const char *lock_tmp(struct lock_job *job, struct verror *err)
 {
+    enum { ATTEMPTS = 100 };
     if (job->tmp)
         return job->tmp;
     _cleanup_free_ char *parent = path_join(job->home->root, "tmp");
-    int r = path_mkdirs(parent, 0700);
-    if (r < 0) {
-        verror_errno(err, r, "making %s", parent);
-        return NULL;
-    }
-    sweep(parent);
-    _cleanup_free_ char *dir = path_join(parent, "lock-XXXXXX");
-    if (!mkdtemp(dir)) {
-        verror_errno(err, errno, "making a folder in %s", parent);
-        return NULL;
-    }
-    _cleanup_free_ char *file = path_join(dir, "lock");
-    job->tmp_lock = lock_file(file, LOCK_EXCLUSIVE, true);
-    job->tmp = steal_ptr(dir);
+    for (int i = 0; i < ATTEMPTS && make_tmp(job, parent, err) == -ENOENT; i++)
+        ;
+    if (job->tmp && err)
+        verror_release(err); /* of attempts that came to nothing */
     return job->tmp;
 }
 

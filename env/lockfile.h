@@ -84,4 +84,8 @@ int lock_requires_python(const struct home *home, struct store *store, const str
 /* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
 char *lock_path_of_url(const char *url);
 
+/* Removes the downloads of killed commands below HOME; never those of live ones, whose locks tell.
+ * With none there it costs one failed open. */
+void lock_sweep(const struct home *home);
+
 #endif

@@ -1,16 +1,6 @@
 /* upper: the private writable layer of an environment on disk.
  *
- *   UPPER/...                 ordinary files, folders and links, where the user sees them
- *   UPPER/D/.wh.NAME          an empty file: NAME of what lies below is gone (OCI's whiteout)
- *   UPPER/D/.wh..wh..opq      nothing of what lies below shows in D
- *   UPPER/D/.wh..wh..redirect what lies below D is a folder of an image: "sha256:HEX PATH\n"
- *   UPPER/D/.wh..wh..attr     attributes of names of D that have no file here: a log, last wins
- *   UPPER/.wh..wh..work/      files and folders being made; emptied when the layer is opened
- *   UPPER/.wh..wh..orphans/   removed, but still in use; emptied when the layer is opened
- *
- * So a user's edits can be read without venvfs. On disk a file has u+rw and a folder u+rwx always,
- * so that a daemon that is not root can serve it; where the mode that is shown differs, it is in
- * the extended attribute user.venvfs.mode.
+ * env/upper_read.h has the layout, and reads it: so can commands, which need no daemon for it.
  *
  * Paths are relative to UPPER, "" for itself. They are walked beneath it without following any link
  * or crossing into another file system (openat2). Every function returns 0 or a negative errno.
@@ -26,9 +16,7 @@
 
 #include "base/hash.h"
 #include "base/verror.h"
-
-#define UPPER_PREFIX ".wh." /* of names that no user may make */
-#define UPPER_NAME_MAX 251  /* path_component_ok(): room for the prefix */
+#include "env/upper_read.h"
 
 struct upper {
     int root; /* O_PATH; -1: the layer does not exist on disk yet */
@@ -45,37 +33,11 @@ bool upper_exists(const struct upper *upper);
 /* Makes the layer's folders when there are none. */
 int upper_create(struct upper *upper);
 
-/* Is this a name of ours, which no user may make or see? */
-static inline bool upper_is_own(const char *name, size_t len)
-{
-    return len >= sizeof(UPPER_PREFIX) - 1 &&
-           __builtin_memcmp(name, UPPER_PREFIX, sizeof(UPPER_PREFIX) - 1) == 0;
-}
-
 /* A folder, as O_PATH; the caller closes. */
 int upper_dir(const struct upper *upper, const char *path);
 
 /* ---- what a folder holds ---- */
 
-struct upper_attr { /* of a name that has no file here; what is not set is -1 */
-    int32_t mode;   /* permission bits */
-    int64_t uid, gid;
-    int64_t mtime_ns; /* INT64_MIN: not set */
-};
-#define UPPER_ATTR_NONE                                                                            \
-    {                                                                                              \
-        -1, -1, -1, INT64_MIN                                                                      \
-    }
-
-struct upper_reader {
-    /* A file, folder or link of the user's; type: its S_IFMT bits. */
-    void (*entry)(void *arg, const char *name, size_t len, mode_t type);
-    void (*whiteout)(void *arg, const char *name, size_t len);
-    void (*attr)(void *arg, const char *name, size_t len, const struct upper_attr *attr);
-    void (*opaque)(void *arg);
-    void (*redirect)(void *arg, const struct sha256 *image, const char *path);
-    void *arg;
-};
 /* Calls for all that the folder says, in no order; of an attr log each line in its order. */
 int upper_read_dir(const struct upper *upper, const char *path, const struct upper_reader *reader);
 

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "cli/changes.h"
 #include "cli/print.h"
 
 static bool strings_differ(const char *a, const char *b)
@@ -55,91 +56,6 @@ bool manifest_editables_named(const struct manifest *a, const struct manifest *b
     return true;
 }
 
-static void change_line(enum style style, char sign, const char *name, const char *what)
-{
-    if (!print_quiet())
-        fprintf(stderr, "%s%c%s %s %s\n", print_style(stderr, style), sign,
-                print_style(stderr, STYLE_PLAIN), name, what);
-}
-
-struct counts {
-    size_t added, removed, changed;
-    bool same_target; /* else every package may have another wheel, and nobody means that */
-};
-
-/* What to say of a package that stays; malloc'ed, NULL: nothing. */
-static char *change_of(const struct manifest_package *old, const struct manifest_package *new,
-                       bool same_target)
-{
-    if (strcmp(old->version, new->version) != 0)
-        return xasprintf("%s -> %s", old->version, new->version);
-    if (same_target && !sha256_equal(&old->wheel, &new->wheel))
-        return xasprintf("%s, another wheel", new->version);
-    return NULL;
-}
-
-static void compare_package(const struct manifest_package *old, const struct manifest_package *new,
-                            struct counts *n)
-{
-    _cleanup_free_ char *change = old && new ? change_of(old, new, n->same_target) : NULL;
-    if (!old && new) {
-        change_line(STYLE_GREEN, '+', new->name, new->version);
-        n->added++;
-    } else if (old && !new) {
-        change_line(STYLE_RED, '-', old->name, old->version);
-        n->removed++;
-    } else if (change) {
-        change_line(STYLE_YELLOW, '~', new->name, change);
-        n->changed++;
-    }
-}
-
-/* Both lists are sorted by normalised name. */
-static struct counts compare_packages(const struct manifest *before, const struct manifest *after)
-{
-    struct counts n = {.same_target = !strings_differ(before->target_key, after->target_key)};
-    size_t i = 0, j = 0;
-    while (i < before->n_packages || j < after->n_packages) {
-        const struct manifest_package *a = i < before->n_packages ? &before->packages[i] : NULL;
-        const struct manifest_package *b = j < after->n_packages ? &after->packages[j] : NULL;
-        int order = !a ? 1 : !b ? -1 : strcmp(a->normalised, b->normalised);
-        compare_package(order <= 0 ? a : NULL, order >= 0 ? b : NULL, &n);
-        i += order <= 0;
-        j += order >= 0;
-    }
-    return n;
-}
-
-static void compare_editable(const struct manifest_editable *old,
-                             const struct manifest_editable *new, struct counts *n)
-{
-    if (!old && new) {
-        change_line(STYLE_GREEN, '+', new->name, new->version);
-        n->added++;
-    } else if (old && !new) {
-        change_line(STYLE_RED, '-', old->name, old->version);
-        n->removed++;
-    } else if (old && new &&strcmp(old->version, new->version) != 0) {
-        _cleanup_free_ char *what = xasprintf("%s -> %s", old->version, new->version);
-        change_line(STYLE_YELLOW, '~', new->name, what);
-        n->changed++;
-    }
-}
-
-static void compare_editables(const struct manifest *before, const struct manifest *after,
-                              struct counts *n)
-{
-    size_t i = 0, j = 0;
-    while (i < before->n_editables || j < after->n_editables) {
-        const struct manifest_editable *a = i < before->n_editables ? &before->editables[i] : NULL;
-        const struct manifest_editable *b = j < after->n_editables ? &after->editables[j] : NULL;
-        int order = !a ? 1 : !b ? -1 : strcmp(a->normalised, b->normalised);
-        compare_editable(order <= 0 ? a : NULL, order >= 0 ? b : NULL, n);
-        i += order <= 0;
-        j += order >= 0;
-    }
-}
-
 static const char *plural(size_t n)
 {
     return n == 1 ? "" : "s";
@@ -164,9 +80,11 @@ void print_difference(const struct manifest *before, const struct manifest *afte
     print_python(before, after);
     if (strings_differ(before->address, after->address))
         print_note("moved: %s -> %s", before->address, after->address);
-    struct counts n = compare_packages(before, after);
-    compare_editables(before, after, &n);
-    if (n.added + n.removed + n.changed)
+    _cleanup_changes_ struct changes n = {0};
+    changes_find(before, after, &n);
+    for (size_t i = 0; i < n.n && !print_quiet(); i++)
+        changes_print_line(stderr, "", &n.v[i]);
+    if (n.n)
         print_note("%zu package%s: %zu added, %zu changed, %zu removed", all, plural(all), n.added,
                    n.changed, n.removed);
 }

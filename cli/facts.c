@@ -5,7 +5,7 @@
 #include "base/hash.h"
 #include "cli/session.h"
 
-static json_t *time_text(int64_t ns)
+json_t *facts_of_time(int64_t ns)
 {
     time_t seconds = (time_t)(ns / 1000000000);
     struct tm tm;
@@ -21,9 +21,10 @@ json_t *facts_of_env(const struct home *home, const struct env *env)
     _cleanup_free_ char *path = hub_path(home, env->name);
     return json_pack("{s:s, s:s, s:s, s:i, s:o, s:s?, s:s, s:s, s:I, s:s?, s:b}", "name", env->name,
                      "address", m->address, "path", path, "generation", (int)m->generation, "time",
-                     time_text(m->time_ns), "reason", m->reason, "python", m->version, "executable",
-                     m->executable, "packages", (json_int_t)(m->n_packages + m->n_editables),
-                     "project", m->project, "system_site_packages", m->system_site_packages);
+                     facts_of_time(m->time_ns), "reason", m->reason, "python", m->version,
+                     "executable", m->executable, "packages",
+                     (json_int_t)(m->n_packages + m->n_editables), "project", m->project,
+                     "system_site_packages", m->system_site_packages);
 }
 
 json_t *facts_of_packages(const struct manifest *m)

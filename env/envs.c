@@ -16,9 +16,11 @@
 #include "env/envs.h"
 
 #include <assert.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -176,20 +178,12 @@ static int take_lock(struct env *env, bool wait, struct verror *err)
 
 /* ---- opening ---- */
 
-static int read_current(const struct env *env, struct manifest **ret, struct verror *err)
+static int read_manifest(const struct env *env, unsigned generation, struct manifest **ret,
+                         struct verror *err)
 {
-    _cleanup_free_ char *current = path_join(env->dir, "current");
-    unsigned generation = 0;
-    int r = read_number(current, ".json", MANIFEST_MAX_GENERATION, &generation);
-    if (r == -ENOENT)
-        return verror_errno(err, r, "%s", current);
-    if (r < 0)
-        return verror_set(err, EBADMSG, "%s is no link to a generation's manifest", current);
     _cleanup_free_ char *path = xasprintf("%s/%u.json", env->dir, generation);
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    r = io_read_file(path, &text, MAX_MANIFEST);
-    if (r == -ENOENT) /* not the caller's "no such environment" */
-        return verror_set(err, EBADMSG, "%s is missing, and %s names it", path, current);
+    int r = io_read_file(path, &text, MAX_MANIFEST);
     if (r < 0)
         return verror_errno(err, r, "reading %s", path);
     r = manifest_from_json(text.buf, text.len, ret, err);
@@ -203,6 +197,22 @@ static int read_current(const struct env *env, struct manifest **ret, struct ver
         return verror_set(err, EBADMSG, "%s describes another generation", path);
     }
     return 0;
+}
+
+static int read_current(const struct env *env, struct manifest **ret, struct verror *err)
+{
+    _cleanup_free_ char *current = path_join(env->dir, "current");
+    unsigned generation = 0;
+    int r = read_number(current, ".json", MANIFEST_MAX_GENERATION, &generation);
+    if (r == -ENOENT)
+        return verror_errno(err, r, "%s", current);
+    if (r < 0)
+        return verror_set(err, EBADMSG, "%s is no link to a generation's manifest", current);
+    r = read_manifest(env, generation, ret, err);
+    if (r == -ENOENT) /* not the caller's "no such environment" */
+        return verror_set(err, EBADMSG, "%s/%u.json is missing, and %s names it", env->dir,
+                          generation, current);
+    return r;
 }
 
 static int read_slot(struct env *env, struct verror *err)
@@ -382,6 +392,73 @@ int env_commit(struct env *env, struct manifest *m, struct verror *err)
     manifest_free(env->manifest);
     env->manifest = m;
     return make_durable(env, m, err);
+}
+
+/* ---- generations ---- */
+
+/* "N.json" of a number, else 0. */
+static unsigned number_of_manifest(const char *name)
+{
+    char *end;
+    if (name[0] < '1' || name[0] > '9')
+        return 0;
+    errno = 0;
+    unsigned long n = strtoul(name, &end, 10);
+    return errno || n > MANIFEST_MAX_GENERATION || strcmp(end, ".json") != 0 ? 0 : (unsigned)n;
+}
+
+static int by_number(const void *a, const void *b)
+{
+    unsigned x = *(const unsigned *)a, y = *(const unsigned *)b;
+    return x < y ? -1 : x > y;
+}
+
+int env_generations(const struct env *env, unsigned **ret, size_t *n, struct verror *err)
+{
+    unsigned *numbers = NULL;
+    size_t used = 0, alloc = 0;
+    DIR *dir = opendir(env->dir);
+    const struct dirent *de;
+    if (!dir)
+        return verror_errno(err, errno, "%s", env->dir);
+    while ((de = readdir(dir))) {
+        unsigned number = number_of_manifest(de->d_name);
+        if (!number || number > env->manifest->generation)
+            continue;
+        numbers = xgrow(numbers, &alloc, used + 1, sizeof(*numbers));
+        numbers[used++] = number;
+    }
+    closedir(dir);
+    if (used)
+        qsort(numbers, used, sizeof(*numbers), by_number);
+    *ret = numbers;
+    *n = used;
+    return 0;
+}
+
+static int no_generation(const struct env *env, unsigned number, struct verror *err)
+{
+    _cleanup_free_ unsigned *numbers = NULL;
+    size_t n = 0;
+    int r = env_generations(env, &numbers, &n, err);
+    if (r < 0)
+        return r;
+    verror_set(err, ENOENT, "environment %s has no generation %u", env->name, number);
+    if (n > 1)
+        verror_hint(err, "it has %zu, from %u to %u: venvfs history -n %s lists them", n,
+                    numbers[0], numbers[n - 1], env->name);
+    else
+        verror_hint(err, "it has one, %u", env->manifest->generation);
+    return -ENOENT;
+}
+
+int env_generation(const struct env *env, unsigned number, struct manifest **ret,
+                   struct verror *err)
+{
+    if (number == 0 || number > env->manifest->generation)
+        return no_generation(env, number, err);
+    int r = read_manifest(env, number, ret, err);
+    return r == -ENOENT ? no_generation(env, number, err) : r;
 }
 
 /* ---- removing ---- */

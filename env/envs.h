@@ -4,7 +4,7 @@
  *   ENVS/NAME/current    a symlink to the current one, replaced by rename
  *   ENVS/NAME/slot       the slot number in nodeids, persisted, never reused (ENVS/.slots counts)
  *   ENVS/NAME/lock       held exclusively by whoever changes the environment
- *   ENVS/NAME/upper/     the private writable layer (a later issue)
+ *   ENVS/NAME/upper/     the private writable layer (env/upper_read.h)
  */
 #ifndef VENVFS_ENV_ENVS_H
 #define VENVFS_ENV_ENVS_H
@@ -42,6 +42,12 @@ int env_try_create(const struct home *home, const char *name, struct env **ret, 
  * entered_ns of packages whose image is new to the environment, writes it durably, swaps `current`.
  * Takes m over. The caller holds the environment's lock and the store's lock shared. */
 int env_commit(struct env *env, struct manifest *m, struct verror *err);
+/* The numbers of the generations that are kept, ascending; the last is the current one. What a
+ * killed command wrote and did not make current is no generation. malloc'ed. */
+int env_generations(const struct env *env, unsigned **ret, size_t *n, struct verror *err);
+/* One of them. -ENOENT: it never was, or is not kept, and the hint says which are; -EBADMSG. */
+int env_generation(const struct env *env, unsigned number, struct manifest **ret,
+                   struct verror *err);
 /* Removes the environment's folder (name is free afterwards; the slot is not reused). */
 int env_remove(struct env *env, struct verror *err);
 /* The same by name, reading nothing in the folder: for one that env_open() finds damaged

@@ -109,8 +109,7 @@ static bool same_interp(const struct manifest *m, const struct interp *interp)
            strcmp(m->version, interp->version) == 0;
 }
 
-int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
-               const char *start, struct verror *err)
+int apply_open_as_is(struct apply *a, struct session *s, const char *given, struct verror *err)
 {
     a->session = s;
     int r = session_store(s, err);
@@ -125,7 +124,16 @@ int apply_open(struct apply *a, struct session *s, const char *given, const char
     a->before = manifest_copy(a->env->manifest);
     a->next = manifest_copy(a->env->manifest);
     apply_recall(a);
+    return 0;
+}
+
+int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
+               const char *start, struct verror *err)
+{
     struct interp *interp;
+    int r = apply_open_as_is(a, s, given, err);
+    if (r < 0)
+        return r;
     if (python || start)
         r = interp_find(&s->home, python, start, &interp, err);
     else

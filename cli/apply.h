@@ -53,6 +53,8 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
  * start are NULL; else they say which as in interp_find(). */
 int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
                const char *start, struct verror *err);
+/* The same for a change that needs no interpreter: nothing is ingested. */
+int apply_open_as_is(struct apply *a, struct session *s, const char *given, struct verror *err);
 /* Before an existing environment changes without being bound anew: does its address lead to it, so
  * that apply_show() can succeed? See address_check(). */
 int apply_check_address(const struct apply *a, bool fallback, struct verror *err);

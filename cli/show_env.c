@@ -1,10 +1,12 @@
 #include "cli/show_env.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/mem.h"
 #include "base/path.h"
@@ -115,4 +117,17 @@ int hide_env(const struct home *home, const char *name, bool removed, struct ver
     control_close(control);
     json_decref(answer);
     return r == -ENOENT ? 0 : r; /* not in view: as wished */
+}
+
+/* The hub is looked into only when a daemon answers: a stale mount would make everybody wait. */
+void flush_env(const struct home *home, const char *name)
+{
+    struct control *control;
+    _cleanup_free_ char *path = hub_path(home, name);
+    if (control_connect(home, &control, NULL) < 0)
+        return;
+    control_close(control);
+    _cleanup_close_ int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0)
+        (void)syncfs(fd);
 }

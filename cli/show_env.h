@@ -25,6 +25,9 @@ int show_env(struct session *s, const struct env *env, enum show how, struct ver
 /* Tells a running daemon to forget it; starts none. removed: it is about to be removed, and what
  * lies beneath the hub for it goes as well. */
 int hide_env(const struct home *home, const char *name, bool removed, struct verror *err);
+/* What programs wrote through mappings of an environment's files reaches its upper layer. Nothing
+ * to do where it is not in view; starts no daemon. */
+void flush_env(const struct home *home, const char *name);
 /* Is this error of show_env() one that plain files would help against? */
 bool no_fuse(int error);
 /* Adds the command that writes plain files to the hint of such an error (fs/ says why there is no

@@ -121,5 +121,74 @@ class History(Life):
         self.box.venvfs("history", "a", "-n", "b", status=2)
 
 
+class Rollback(Life):
+    def test_the_one_before_comes_back_as_a_new_generation(self):
+        name = self.three_generations()
+        done = self.box.venvfs("rollback", "-n", name)
+        self.assertEqual(done.stdout, "")
+        self.assertIn("+ thing 2.0", done.stderr)
+        self.assertIn("- other 3.1", done.stderr)
+        self.assertNotIn("stays on top", done.stderr)
+        self.assertEqual(packages(self.box, name), {"thing": "2.0", "part": "1.0"})
+        rows = self.generations()
+        self.assertEqual((rows[0]["generation"], rows[0]["reason"]), (4, "rollback to 2"))
+        self.box.venvfs("rollback", "-n", name)
+        self.assertEqual(packages(self.box, name), {"other": "3.1", "part": "1.0"})
+
+    def test_a_numbered_one(self):
+        name = self.three_generations()
+        first = SCRATCH.root / f"{name}-plain"
+        again = SCRATCH.root / f"{name}-again"
+        self.box.venvfs("rollback", "-n", name, "1")
+        self.assertEqual(packages(self.box, name), {"thing": "1.0", "part": "1.0"})
+        self.box.venvfs("materialize", "-n", name, first)
+        self.box.venvfs("rollback", "-n", name, "3")
+        self.box.venvfs("rollback", "-n", name, "1")
+        self.box.venvfs("materialize", "-n", name, again)
+        trees = [harness.tree_digest(tree) for tree in (first, again)]
+        differing = {path for path in trees[0] | trees[1] if trees[0].get(path) != trees[1].get(path)}
+        # They name their own folder.
+        self.assertTrue(all(path.startswith("bin/") or path == "pyvenv.cfg" for path in differing))
+
+    def test_the_current_one_changes_nothing(self):
+        name = self.three_generations()
+        done = self.box.venvfs("rollback", "-n", name, "3")
+        self.assertIn("as generation 3 already", done.stderr)
+        self.assertEqual(self.generations()[0]["generation"], 3)
+
+    def test_what_there_is_not(self):
+        self.box.create(self.name)
+        done = self.box.venvfs("rollback", "-n", self.name, status=1)
+        self.assertIn("only one generation", done.stderr)
+        done = self.box.venvfs("rollback", "-n", self.name, "7", status=1)
+        self.assertIn("no generation 7", done.stderr)
+        for word in ("0", "-1", "x", "1x", "99999999999999999999"):
+            self.box.venvfs("rollback", "-n", self.name, "--", word, status=2)
+
+    def test_images_that_are_gone_are_named_and_nothing_changes(self):
+        own = box("gone", VENVFS_NO_DAEMON="1")
+        own.create("e", "-r", lock("one", "thing-1.0", "part-1.0"))
+        own.venvfs("sync", "-n", "e", "-r", lock("three", "part-1.0", "other-3.1"))
+        listing = own.json("store", "ls")["images"]
+        image = next(row["image"] for row in listing if row["name"] == "thing")
+        for file in (own.venvfs_home / "store" / "images").glob(f"*{image}*"):
+            file.unlink()
+        done = own.venvfs("rollback", "-n", "e", status=1)
+        self.assertIn("thing 1.0", done.stderr)
+        self.assertIn("hint: venvfs install -n e thing==1.0", done.stderr)
+        self.assertEqual(packages(own, "e"), {"part": "1.0", "other": "3.1"})
+
+    def test_the_place_and_the_project_stay(self):
+        folder = self.box.project(self.name, lock("one", "thing-1.0", "part-1.0").read_text())
+        self.box.venvfs("mount", "-p", harness.default_python(), folder)
+        moved = folder.with_name(folder.name + "-moved")
+        folder.rename(moved)
+        self.box.venvfs("mount", moved)
+        self.box.venvfs("rollback", cwd=moved)
+        facts = self.box.json("show", str(moved))
+        self.assertEqual(facts["address"], str(moved / ".venv"))
+        self.assertEqual(facts["project"], str(moved))
+
+
 if __name__ == "__main__":
     harness.main(needs_fuse=False)

@@ -1,0 +1,183 @@
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cli/apply.h"
+#include "cli/commands.h"
+#include "cli/difference.h"
+#include "cli/point.h"
+#include "cli/print.h"
+#include "env/edits.h"
+#include "env/manifest_check.h"
+
+static const struct command_help help = {
+    .name = "rollback",
+    .synopsis = "[-n ENV] [N]",
+    .about =
+        "Makes generation N of an environment (venvfs history; by default the one before the\n"
+        "current) the content of a new generation, and prints the difference. So nothing is\n"
+        "lost, and a rollback can be rolled back. What was changed inside the environment stays\n"
+        "on top.",
+    .max = 1,
+};
+
+struct rollback {
+    const char *env;
+    unsigned number; /* 0: the one before the current */
+    bool fallback;
+};
+
+/* The operand as a number, 0 when it is none. */
+static unsigned parse_number(const char *text)
+{
+    char *end;
+    if (text[0] < '1' || text[0] > '9')
+        return 0;
+    errno = 0;
+    unsigned long n = strtoul(text, &end, 10);
+    return *end || errno || n > MANIFEST_MAX_GENERATION ? 0 : (unsigned)n;
+}
+
+static int find_target(const struct env *env, unsigned *number, struct verror *err)
+{
+    _cleanup_free_ unsigned *numbers = NULL;
+    size_t n = 0;
+    if (*number)
+        return 0;
+    int r = env_generations(env, &numbers, &n, err);
+    if (r < 0)
+        return r;
+    if (n < 2)
+        return verror_set(err, ENOENT, "environment %s has only one generation", env->name);
+    *number = numbers[n - 2];
+    return 0;
+}
+
+static int no_images(const struct env *env, const struct manifest *m,
+                     const struct manifest_package *first, size_t missing, struct verror *err)
+{
+    if (missing > 1)
+        verror_set(err, ENOENT,
+                   "generation %u of environment %s cannot come back: the store has %s %s and %zu "
+                   "more of its packages no longer",
+                   m->generation, env->name, first->name, first->version, missing - 1);
+    else
+        verror_set(err, ENOENT,
+                   "generation %u of environment %s cannot come back: the store has %s %s no "
+                   "longer",
+                   m->generation, env->name, first->name, first->version);
+    _cleanup_free_ char *word = print_word(env->name);
+    return verror_hint(err, "venvfs install -n %s %s==%s fetches it again", word, first->name,
+                       first->version);
+}
+
+/* Damaged images are an error of their own. */
+static int check_images(struct store *store, const struct env *env, const struct manifest *m,
+                        struct verror *err)
+{
+    const struct manifest_package *first = NULL;
+    size_t missing = 0;
+    for (size_t i = 0; i < m->n_packages; i++) {
+        struct image *image = NULL;
+        int r = store_image_open(store, &m->packages[i].image, &image, err);
+        image_unref(image);
+        if (r == -ENOENT) {
+            verror_release(err);
+            first = first ? first : &m->packages[i];
+            missing++;
+        } else if (r < 0) {
+            return r;
+        }
+    }
+    return missing ? no_images(env, m, first, missing, err) : 0;
+}
+
+static int check_python(const struct env *env, const struct manifest *m, struct verror *err)
+{
+    if (access(m->base_executable, X_OK) == 0)
+        return 0;
+    _cleanup_free_ char *word = print_word(env->name);
+    verror_set(err, ENOENT,
+               "generation %u of environment %s cannot come back: its Python %s, %s, is gone",
+               m->generation, env->name, m->version, m->base_executable);
+    return verror_hint(err, "install that Python again, or venvfs sync -n %s -p PY", word);
+}
+
+static void take_string(char **to, const char *from)
+{
+    free(*to);
+    *to = from ? xstrdup(from) : NULL;
+}
+
+/* Where the environment is and whose it is are not part of what comes back. */
+static void keep_place(struct manifest *m, const struct manifest *now)
+{
+    take_string(&m->address, now->address);
+    take_string(&m->prompt, now->prompt);
+    take_string(&m->project, now->project);
+}
+
+static void tell_edits(const struct env *env)
+{
+    _cleanup_free_ char *upper = upper_path(env), *word = print_word(env->name);
+    if (edits_any(upper))
+        print_note("what was changed inside the environment stays on top: %s (venvfs diff %s)",
+                   upper, word);
+}
+
+static int rollback(struct session *s, const struct rollback *o, struct verror *err)
+{
+    _cleanup_apply_ struct apply a = APPLY_INIT;
+    unsigned number = o->number;
+    struct manifest *target = NULL;
+    int r = apply_open_as_is(&a, s, o->env, err);
+    if (r == 0)
+        r = apply_check_address(&a, o->fallback, err);
+    if (r == 0)
+        r = find_target(a.env, &number, err);
+    if (r == 0)
+        r = env_generation(a.env, number, &target, err);
+    if (r < 0)
+        return r;
+    manifest_free(a.next);
+    a.next = target;
+    keep_place(a.next, a.before);
+    r = check_python(a.env, target, err);
+    if (r == 0)
+        r = check_images(s->store, a.env, target, err);
+    if (r == 0 && !manifests_differ(a.before, a.next))
+        print_note("environment %s is as generation %u already", a.env->name, number);
+    _cleanup_free_ char *reason = xasprintf("rollback to %u", number);
+    if (r == 0)
+        r = apply_commit(&a, reason, err);
+    if (r == 0)
+        r = apply_show(&a, o->fallback, err);
+    if (r == 0)
+        tell_edits(a.env);
+    return r;
+}
+
+int cmd_rollback(int argc, char **argv)
+{
+    struct rollback o = {.env = NULL};
+    _cleanup_session_ struct session s = SESSION_INIT;
+    const struct option_spec specs[] = {
+        {'n', "name", OPTION_STRING, &o.env, "ENV", "the environment (default: the active one)"},
+        {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
+        {0, "no-wait", OPTION_FLAG, &s.no_wait, NULL, "fail where another process changes it"},
+        OPTIONS_END,
+    };
+    _cleanup_words_ struct words operands = {0};
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    int r = options_parse(&help, specs, argc, argv, &operands);
+    if (r != OPTIONS_GO)
+        return r;
+    if (operands.n && !(o.number = parse_number(operands.v[0])))
+        return print_usage_error("rollback", "\"%s\" is no number of a generation", operands.v[0]);
+    r = session_open(&s, &err);
+    if (r == 0)
+        r = rollback(&s, &o, &err);
+    return r < 0 ? print_error(&err) : EXIT_DONE;
+}

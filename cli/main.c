@@ -25,6 +25,7 @@ static const struct command commands[] = {
     {"show", "show an environment and its packages", cmd_show, false},
     {"history", "list the generations of an environment", cmd_history, false},
     {"rollback", "bring an earlier generation back", cmd_rollback, false},
+    {"diff", "show what differs between environments or generations", cmd_diff, false},
     {"remove", "remove environments", cmd_remove, false},
     {"run", "run a command in an environment", cmd_run, false},
     {"status", "show the daemon and its mounts", cmd_status, false},

@@ -38,7 +38,7 @@ _venvfs() {
         ;;
     esac
     case "$command" in
-    show | history | remove | mount | umount)
+    show | history | diff | remove | mount | umount)
         _venvfs_offer "$("$program" list --names 2>/dev/null)"
         ;;
     esac

@@ -190,5 +190,164 @@ class Rollback(Life):
         self.assertEqual(facts["project"], str(moved))
 
 
+class Diff(Life):
+    def test_generations_and_environments(self):
+        name = self.three_generations()
+        other = name + "-b"
+        self.box.create(other, "--without-pip", "-r", lock("two", "thing-2.0", "part-1.0"))
+        facts = self.box.json("diff", f"{name}@1", f"{name}@3")
+        self.assertEqual(facts["packages"]["added"], [{"name": "other", "version": "3.1"}])
+        self.assertEqual(facts["packages"]["removed"], [{"name": "thing", "version": "1.0"}])
+        self.assertEqual((facts["from"]["generation"], facts["to"]["generation"]), (1, 3))
+        self.assertFalse(facts["to"]["now"])
+        self.assertEqual(self.box.venvfs("diff", f"{name}@1", f"{name}@2").stdout,
+                         "~ thing 1.0 -> 2.0\n")
+        done = self.box.venvfs("diff", f"{name}@1")  # with now
+        self.assertEqual(done.stdout, "+ other 3.1\n- thing 1.0\n")
+        self.assertIn("+ thing 2.0\n", self.box.venvfs("diff", name, other).stdout)
+        self.assertEqual(self.box.venvfs("diff", "-n", name, other).stdout,
+                         self.box.venvfs("diff", name, other).stdout)
+
+    def test_exit_codes(self):
+        name = self.three_generations()
+        self.box.venvfs("diff", f"{name}@1", f"{name}@2", status=0)
+        self.box.venvfs("diff", f"{name}@1", f"{name}@2", "--exit-code", status=1)
+        self.box.venvfs("diff", name, "--exit-code", status=0)
+        self.box.venvfs("diff", f"{name}@9", "--exit-code", status=2)
+        self.assertIn("no generation 9", self.box.venvfs("diff", f"{name}@9", status=1).stderr)
+
+    def test_a_name_that_ends_like_a_generation(self):
+        self.box.create("tricky@1", "--without-pip")
+        self.assertEqual(self.box.json("diff", "tricky@1")["from"]["name"], "tricky@1")
+        self.assertEqual(self.box.json("diff", "tricky@1@1")["from"]["name"], "tricky@1")
+
+
+@needs_mount
+class LiveEdits(Life):
+    """What is changed inside a mounted environment."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.live = box("warm")
+
+    box = property(lambda self: self.live)
+
+    def make(self):
+        path = self.box.create(self.name, "-r", lock("one", "thing-1.0", "part-1.0"))
+        return path / "lib" / f"python{'.'.join(map(str, self.python()))}" / "site-packages"
+
+    def python(self):
+        text = harness.run([harness.default_python(), "-c",
+                            "import sys; print(*sys.version_info[:2])"]).stdout
+        return tuple(map(int, text.split()))
+
+    def edits(self, name=None):
+        """[(letter, path below site-packages, source)]"""
+        rows = self.box.json("diff", name or self.name)["from"]["edits"]
+        site = re.compile("lib/python[^/]*/site-packages/")
+        return [(row["kind"], site.sub("", row["path"])) +
+                ((site.sub("", row["source"]),) if "source" in row else ()) for row in rows]
+
+    def test_nothing_changed(self):
+        self.make()
+        self.assertEqual(self.edits(), [])
+        self.assertEqual(self.box.venvfs("diff", self.name, "--exit-code").stdout, "")
+
+    def test_each_letter(self):
+        site = self.make()
+        (site / "new.py").write_text("x = 1\n")
+        (site / "thing" / "data.txt").write_text("mine\n")
+        (site / "thing" / "tool.sh").unlink()
+        (site / "thing" / "empty").mkdir()
+        os.rename(site / "part", site / "parted")
+        self.assertEqual(self.edits(), [
+            ("A", "new.py"), ("R", "parted", "part"), ("M", "thing/data.txt"), ("A", "thing/empty"),
+            ("D", "thing/tool.sh")])
+        lines = self.box.venvfs("diff", self.name, "--exit-code", status=1).stdout.splitlines()
+        base = site.relative_to(self.box.hub / self.name)
+        self.assertEqual(lines[1], f"R {base}/part/ -> {base}/parted/")
+        self.assertEqual(lines[3], f"A {base}/thing/empty/")
+
+    def test_bytes_decide(self):
+        site = self.make()
+        data = site / "thing" / "data.txt"
+        text = data.read_bytes()
+        data.write_bytes(text[:-1] + b"!")
+        self.assertEqual(self.edits(), [("M", "thing/data.txt")])
+        data.write_bytes(text)
+        os.utime(data)
+        os.utime(site / "part" / "__init__.py")
+        self.assertEqual(self.edits(), [])
+        os.chmod(site / "part" / "__init__.py", 0o600)
+        self.assertEqual(self.edits(), [("M", "part/__init__.py")])
+        self.assertIn("__init__.py (mode or owner)", self.box.venvfs("diff", self.name).stdout)
+        os.chmod(site / "part" / "__init__.py", 0o644)
+        self.assertEqual(self.edits(), [])
+
+    def test_folders_that_are_removed_and_made_again(self):
+        site = self.make()
+        shutil.rmtree(site / "thing")
+        self.assertEqual(self.edits(), [("D", "thing")])
+        (site / "thing").mkdir()
+        (site / "thing" / "__init__.py").write_text("again\n")
+        (site / "thing" / "sub").mkdir()
+        found = self.edits()
+        self.assertIn(("M", "thing/__init__.py"), found)
+        self.assertIn(("D", "thing/data.txt"), found)
+        self.assertIn(("D", "thing/sub/deep.py"), found)
+        self.assertNotIn(("D", "thing"), found)
+
+    def test_renamed_aside_and_back_is_no_edit(self):
+        site = self.make()
+        os.rename(site / "thing", site / "~hing")
+        self.assertEqual(self.edits(), [("R", "~hing", "thing")])
+        os.rename(site / "~hing", site / "thing")
+        self.assertEqual(self.edits(), [])
+
+    def test_within_a_renamed_folder(self):
+        site = self.make()
+        os.rename(site / "thing", site / "moved")
+        (site / "moved" / "data.txt").write_text("mine\n")
+        os.rename(site / "moved" / "sub", site / "sub2")
+        (site / "sub2" / "deep.py").unlink()
+        self.assertEqual(self.edits(), [("R", "moved", "thing"), ("M", "moved/data.txt"),
+                                        ("R", "sub2", "thing/sub"), ("D", "sub2/deep.py")])
+
+    def test_a_file_for_a_folder_and_a_folder_for_a_file(self):
+        site = self.make()
+        shutil.rmtree(site / "part")
+        (site / "part").write_text("a file\n")
+        (site / "thing" / "data.txt").unlink()
+        (site / "thing" / "data.txt").mkdir()
+        (site / "thing" / "data.txt" / "x").touch()
+        self.assertEqual(self.edits(), [("A", "part"), ("D", "part"), ("D", "thing/data.txt"),
+                                        ("A", "thing/data.txt/x")])
+
+    def test_strange_names_keep_to_their_line(self):
+        site = self.make()
+        (site / "two\nlines").touch()
+        (pathlib.Path(os.fsdecode(os.fsencode(site) + b"/\xff"))).touch()
+        done = self.box.venvfs("diff", self.name)
+        self.assertEqual(len(done.stdout.splitlines()), 2)
+        self.assertIn("two\\x0alines", done.stdout)
+        self.assertEqual(len(self.edits()), 2)
+
+    def test_what_a_mapping_wrote_is_seen(self):
+        import mmap
+        site = self.make()
+        with open(site / "thing" / "data.txt", "r+b") as file, mmap.mmap(file.fileno(), 0) as view:
+            view[:4] = b"MINE"
+            self.assertEqual(self.edits(), [("M", "thing/data.txt")])
+
+    def test_rollback_leaves_them_on_top_and_says_so(self):
+        site = self.make()
+        self.box.venvfs("install", "-n", self.name, "thing==2.0")
+        (site / "mine.py").write_text("mine = 1\n")
+        done = self.box.venvfs("rollback", "-n", self.name)
+        self.assertIn(f"stays on top: {self.box.venvfs_home}/envs/{self.name}/upper", done.stderr)
+        self.assertEqual((site / "thing" / "__init__.py").read_text(), "v = '1.0'\n")
+        self.assertTrue((site / "mine.py").exists())
+
+
 if __name__ == "__main__":
     harness.main(needs_fuse=False)

@@ -77,11 +77,10 @@ void apply_interp(struct apply *a, struct interp *interp)
     a->interp = interp;
 }
 
-int apply_create(struct apply *a, struct session *s, const char *name, struct interp *interp,
-                 const char *address, const char *prompt, struct verror *err)
+/* The environment's folder, and the store's lock. */
+static int begin_create(struct apply *a, struct session *s, const char *name, struct verror *err)
 {
     a->session = s;
-    a->interp = interp;
     int r = session_store(s, err);
     if (r < 0)
         return r;
@@ -90,15 +89,43 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
         return r;
     a->created = true;
     interrupt_removes(a->env->dir);
-    r = store_lock_shared(s->store, err);
+    return store_lock_shared(s->store, err);
+}
+
+static void set_address(struct manifest *m, const char *address, const char *prompt)
+{
+    free(m->address);
+    free(m->prompt);
+    m->address = xstrdup(address);
+    m->prompt = prompt ? xstrdup(prompt) : NULL;
+}
+
+int apply_create(struct apply *a, struct session *s, const char *name, struct interp *interp,
+                 const char *address, const char *prompt, struct verror *err)
+{
+    a->interp = interp;
+    int r = begin_create(a, s, name, err);
     if (r < 0)
         return r;
     a->next = manifest_new();
-    a->next->address = xstrdup(address);
-    a->next->prompt = prompt ? xstrdup(prompt) : NULL;
+    set_address(a->next, address, prompt);
     a->interp = NULL;
     apply_interp(a, interp);
     remember_compile(a);
+    return 0;
+}
+
+int apply_create_like(struct apply *a, struct session *s, const char *name,
+                      const struct manifest *like, const char *address, const char *prompt,
+                      struct verror *err)
+{
+    int r = begin_create(a, s, name, err);
+    if (r < 0)
+        return r;
+    a->next = manifest_copy(like);
+    set_address(a->next, address, prompt);
+    free(a->next->project);
+    a->next->project = NULL;
     return 0;
 }
 

@@ -49,6 +49,10 @@ void apply_release(struct apply *a);
  */
 int apply_create(struct apply *a, struct session *s, const char *name, struct interp *interp,
                  const char *address, const char *prompt, struct verror *err);
+/* A new one with the packages, interpreter and options of a manifest, bound to no project. */
+int apply_create_like(struct apply *a, struct session *s, const char *name,
+                      const struct manifest *like, const char *address, const char *prompt,
+                      struct verror *err);
 /* An existing one, locked, with the compile options it has. Its interpreter stays when python and
  * start are NULL; else they say which as in interp_find(). */
 int apply_open(struct apply *a, struct session *s, const char *given, const char *python,

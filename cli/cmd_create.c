@@ -11,6 +11,7 @@
 #include "cli/commands.h"
 #include "cli/difference.h"
 #include "cli/editables.h"
+#include "cli/env_place.h"
 #include "cli/from_lock.h"
 #include "cli/link.h"
 #include "cli/print.h"
@@ -35,61 +36,7 @@ struct create {
     size_t jobs;
 };
 
-/* What the operand names: the environment, its address, and the link to make for it. */
-struct place {
-    char *name, *address, *prompt;
-    bool link;
-};
-
-static void place_release(struct place *p)
-{
-    free(p->name);
-    free(p->address);
-    free(p->prompt);
-}
-
-/* DIR/.venv is named as `venvfs mount DIR` would, so that both mean one environment. */
-static int place_folder(struct session *s, const char *word, struct place *p, struct verror *err)
-{
-    _cleanup_free_ char *address = path_absolute(word);
-    if (!address)
-        return verror_errno(err, errno, "%s", word);
-    int r = address_usable(address, err);
-    if (r < 0)
-        return r;
-    _cleanup_free_ char *parent = path_dirname(address);
-    _cleanup_free_ char *real = realpath(parent, NULL);
-    const char *folder = real ? real : parent;
-    bool hidden = path_basename(address)[0] == '.';
-    p->name = project_env_name(hidden ? folder : address);
-    p->prompt = hidden ? xstrdup(path_basename(folder)) : NULL;
-    p->address = steal_ptr(address);
-    p->link = true;
-    return link_free(&s->home, p->address, err);
-}
-
-static int place_find(struct session *s, const char *word, struct place *p, struct verror *err)
-{
-    if (is_folder_word(word))
-        return place_folder(s, word, p, err);
-    if (!env_name_ok(word)) {
-        verror_set(err, EINVAL, "\"%s\" cannot be the name of an environment", word);
-        return verror_hint(err, "names have 1 to 100 bytes and do not start with . or -; a folder "
-                                "is written with a /");
-    }
-    p->name = xstrdup(word);
-    p->address = hub_path(&s->home, word);
-    return 0;
-}
-
-static void hint_existing(const char *name, bool fallback, struct verror *err)
-{
-    _cleanup_free_ char *word = print_word(name);
-    verror_hint(err, "venvfs mount -n %s%s shows it; venvfs remove %s makes the name free", word,
-                fallback ? " --fallback" : "", word);
-}
-
-static int create(struct session *s, const struct create *o, const struct place *p,
+static int create(struct session *s, const struct create *o, const struct env_place *p,
                   struct verror *err)
 {
     _cleanup_apply_ struct apply a = {.compile = !o->no_compile,
@@ -103,7 +50,7 @@ static int create(struct session *s, const struct create *o, const struct place 
         return r;
     r = apply_create(&a, s, p->name, interp, p->address, o->prompt ? o->prompt : p->prompt, err);
     if (r == -EEXIST)
-        hint_existing(p->name, o->fallback, err);
+        env_place_hint_existing(p, o->fallback, err);
     if (r < 0)
         return r;
     a.next->system_site_packages = o->system_site_packages;
@@ -155,15 +102,15 @@ int cmd_create(int argc, char **argv)
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
-    struct place place = {.name = NULL};
+    struct env_place place = {.name = NULL};
     r = session_open(&s, &err);
     if (r == 0)
-        r = place_find(&s, operands.v[0], &place, &err);
+        r = env_place_find(&s, operands.v[0], &place, &err);
     if (r == 0)
         r = create(&s, &o, &place, &err);
     if (r == 0)
         puts(place.address);
-    place_release(&place);
+    env_place_release(&place);
     lock_choice_release(&o.locks);
     return r < 0 ? print_error(&err) : EXIT_DONE;
 }

@@ -15,11 +15,17 @@ static struct {
     volatile sig_atomic_t armed;
 } unfinished;
 
+static volatile sig_atomic_t deferring, noted;
+
 static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
 enum { N_SIGNALS = sizeof(signals) / sizeof(signals[0]) };
 
 static void on_signal(int number)
 {
+    if (deferring) { /* SA_RESETHAND: the next one ends the process */
+        noted = number;
+        return;
+    }
     if (unfinished.armed && rename(unfinished.dir, unfinished.gone) == 0) {
         (void)unlink(unfinished.slot);
         (void)unlink(unfinished.lock);
@@ -57,4 +63,22 @@ void interrupt_removes(const char *env_dir)
 void interrupt_removes_nothing(void)
 {
     unfinished.armed = 0;
+}
+
+void interrupt_defer(void)
+{
+    deferring = 1;
+    handle();
+}
+
+bool interrupt_noted(void)
+{
+    return noted != 0;
+}
+
+void interrupt_deliver(void)
+{
+    deferring = 0;
+    if (noted)
+        raise(noted);
 }

@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The life of an environment: its generations, what differs between two, copies, names, its end, and
 leaving venvfs by an export. Half of it needs no mount; what does is in classes named Live."""
+import functools
 import hashlib
 import json
 import os
@@ -222,24 +223,30 @@ class Diff(Life):
         self.assertEqual(self.box.json("diff", "tricky@1@1")["from"]["name"], "tricky@1")
 
 
+@functools.lru_cache(None)
+def warm():
+    """The sandbox of all classes that mount."""
+    return box("warm")
+
+
+class Live(Life):
+    box = property(lambda self: warm())
+
+    def make(self, name=None):
+        """The site-packages of a new environment."""
+        return self.site(self.box.create(name or self.name, "-r", lock("one", "thing-1.0", "part-1.0")))
+
+    def site(self, path):
+        return next((path / "lib").glob("python3*")) / "site-packages"
+
+    def version(self, path):
+        return harness.run([path / "bin" / "python", "-c", "import thing; print(thing.v)"],
+                           env=self.box.env).stdout.strip()
+
+
 @needs_mount
-class LiveEdits(Life):
+class LiveEdits(Live):
     """What is changed inside a mounted environment."""
-
-    @classmethod
-    def setUpClass(cls):
-        cls.live = box("warm")
-
-    box = property(lambda self: self.live)
-
-    def make(self):
-        path = self.box.create(self.name, "-r", lock("one", "thing-1.0", "part-1.0"))
-        return path / "lib" / f"python{'.'.join(map(str, self.python()))}" / "site-packages"
-
-    def python(self):
-        text = harness.run([harness.default_python(), "-c",
-                            "import sys; print(*sys.version_info[:2])"]).stdout
-        return tuple(map(int, text.split()))
 
     def edits(self, name=None):
         """[(letter, path below site-packages, source)]"""
@@ -347,6 +354,142 @@ class LiveEdits(Life):
         self.assertIn(f"stays on top: {self.box.venvfs_home}/envs/{self.name}/upper", done.stderr)
         self.assertEqual((site / "thing" / "__init__.py").read_text(), "v = '1.0'\n")
         self.assertTrue((site / "mine.py").exists())
+
+
+class Clone(Life):
+    def test_a_clone_has_what_the_other_has(self):
+        name = self.three_generations()
+        done = self.box.venvfs("clone", name, name + "-b")
+        self.assertEqual(harness.one_line(done.stdout), str(self.box.hub / (name + "-b")))
+        self.assertEqual(packages(self.box, name + "-b"), packages(self.box, name))
+        rows = self.generations(name + "-b")
+        self.assertEqual([(row["generation"], row["reason"]) for row in rows],
+                         [(1, f"clone of {name}@3")])
+        slots = {os.readlink(self.box.venvfs_home / "envs" / n / "slot") for n in (name, name + "-b")}
+        self.assertEqual(len(slots), 2)
+        self.box.venvfs("install", "-n", name + "-b", "thing==2.0")
+        self.assertNotIn("thing", packages(self.box, name))
+
+    def test_into_a_folder(self):
+        self.box.create(self.name, "--without-pip", "--prompt", "mine")
+        folder = self.box.root / "folders" / "copy"
+        self.box.venvfs("clone", "-n", self.name, folder, "--prompt", "yours")
+        self.assertEqual(self.box.json("show", str(folder))["address"], str(folder))
+        self.assertTrue(os.path.islink(folder))
+        other = SCRATCH.root / "out"
+        self.box.venvfs("materialize", "-n", str(folder), other)
+        self.assertIn("yours", (other / "pyvenv.cfg").read_text())
+
+    def test_a_clone_of_a_project_is_bound_to_none(self):
+        folder = self.box.project(self.name, lock("one", "thing-1.0", "part-1.0").read_text())
+        self.box.venvfs("mount", "-p", harness.default_python(), folder)
+        self.box.venvfs("clone", folder, self.name + "-b")
+        self.assertIsNone(self.box.json("show", self.name + "-b")["project"])
+        self.assertEqual(self.box.json("show", str(folder))["project"], str(folder))
+
+    def test_what_is_refused_leaves_nothing(self):
+        self.box.create(self.name, "--without-pip")
+        self.assertIn("of itself", self.box.venvfs("clone", self.name, self.name, status=1).stderr)
+        self.box.create(self.name + "-there", "--without-pip")
+        before = sorted(os.listdir(self.box.venvfs_home / "envs"))
+        done = self.box.venvfs("clone", self.name, self.name + "-there", status=1)
+        self.assertIn("exists already", done.stderr)
+        self.box.venvfs("clone", self.name + "-not", "x", status=1)
+        self.box.venvfs("clone", self.name, status=2)
+        (self.box.root / "taken").mkdir()
+        self.box.venvfs("clone", self.name, self.box.root / "taken", status=1)
+        self.assertEqual(sorted(os.listdir(self.box.venvfs_home / "envs")), before)
+
+    def upper(self, name):
+        return self.box.venvfs_home / "envs" / name / "upper"
+
+    def test_everything_of_the_layer_is_copied(self):
+        self.box.create(self.name, "--without-pip")
+        upper = self.upper(self.name)
+        (upper / "a" / "b").mkdir(parents=True)
+        (upper / "a" / "one").write_bytes(b"x" * 300_000)
+        os.link(upper / "a" / "one", upper / "a" / "b" / "two")
+        os.symlink("nowhere", upper / "a" / "link")
+        os.mkfifo(upper / "a" / "fifo", 0o640)
+        with open(upper / "sparse", "wb") as file:
+            file.truncate(64 << 20)
+            file.seek(32 << 20)
+            file.write(b"island")
+        (upper / "a" / ".wh.gone").touch()
+        for path, mode in (("a/one", b"444"), ("a/b", b"555")):
+            os.setxattr(upper / path, "user.venvfs.mode", mode)
+        os.chmod(upper / "a", 0o750)
+        for path in ("a/one", "a/b", "a"):
+            os.utime(upper / path, ns=(10**18, 10**18 + 5))
+        for own in (".wh..wh..work", ".wh..wh..orphans"):
+            (upper / own).mkdir()
+            (upper / own / "rest").touch()
+        self.box.venvfs("clone", self.name, self.name + "-b")
+        copy = self.upper(self.name + "-b")
+        self.assertEqual(harness.tree_digest(copy),
+                         {path: what for path, what in harness.tree_digest(upper).items()
+                          if not path.startswith(".wh..wh..")})
+        self.assertEqual((copy / "a" / "one").stat().st_ino, (copy / "a/b/two").stat().st_ino)
+        self.assertNotEqual((copy / "a" / "one").stat().st_ino, (upper / "a" / "one").stat().st_ino)
+        self.assertTrue((copy / "a" / "fifo").is_fifo())
+        self.assertLess((copy / "sparse").stat().st_blocks * 512, 1 << 20)
+        self.assertEqual(os.getxattr(copy / "a" / "one", "user.venvfs.mode"), b"444")
+        self.assertEqual(os.getxattr(copy / "a" / "b", "user.venvfs.mode"), b"555")
+        for path in ("a", "a/b", "a/one", "a/fifo"):
+            facts, copied = os.lstat(upper / path), os.lstat(copy / path)
+            self.assertEqual((facts.st_mode, facts.st_mtime_ns), (copied.st_mode, copied.st_mtime_ns))
+
+    def test_an_interrupt_leaves_no_clone_behind(self):
+        self.box.create(self.name, "--without-pip")
+        upper = self.upper(self.name)
+        upper.mkdir()
+        for i in range(3000):
+            (upper / f"f{i}").write_bytes(b"x" * 5000)
+        before = sorted(os.listdir(self.box.venvfs_home / "envs"))
+        copy = self.upper(self.name + "-b")
+        process = subprocess.Popen([harness.PROGRAM, "clone", self.name, self.name + "-b"],
+                                   env=self.box.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        harness.wait_until(lambda: copy.exists(), 20)
+        process.send_signal(signal.SIGINT)
+        self.assertEqual(process.communicate(timeout=60), (b"", b""))
+        self.assertEqual(process.returncode, -signal.SIGINT)
+        self.assertEqual(sorted(os.listdir(self.box.venvfs_home / "envs")), before)
+
+
+@needs_mount
+class LiveClone(Live):
+    def test_edits_come_along_and_neither_sees_the_other(self):
+        site = self.make()
+        (site / "mine.py").write_text("mine = 1\n")
+        os.rename(site / "part", site / "parted")
+        (site / "thing" / "tool.sh").unlink()
+        os.chmod(site / "mine.py", 0o444)
+        path = pathlib.Path(harness.one_line(
+            self.box.venvfs("clone", self.name, self.name + "-b").stdout))
+        copy = self.site(path)
+        self.assertEqual(harness.tree_digest(site), harness.tree_digest(copy))
+        self.assertEqual((copy / "mine.py").stat().st_mode & 0o777, 0o444)
+        self.assertIn(str(path), (path / "bin" / "activate").read_text())
+        (copy / "only.py").touch()
+        (copy / "mine.py").unlink()
+        self.assertTrue((site / "mine.py").exists())
+        self.assertFalse((site / "only.py").exists())
+        self.assertEqual(self.version(path), "1.0")
+
+    def test_while_it_is_being_written_to(self):
+        site = self.make()
+        script = ("import sys, os, itertools\n"
+                  "for i in itertools.count():\n"
+                  "    open(f'{sys.argv[1]}/w{i % 50}', 'w').write('x' * 9999)\n"
+                  "    if i % 7 == 0: os.unlink(f'{sys.argv[1]}/w{i % 50}')\n")
+        with subprocess.Popen([sys.executable, "-c", script, str(site)]) as writer:
+            try:
+                harness.wait_until(lambda: (site / "w49").exists(), 20)
+                for i in range(3):
+                    self.box.venvfs("clone", self.name, f"{self.name}-{i}")
+            finally:
+                writer.kill()
+        self.assertEqual(self.version(self.box.hub / f"{self.name}-2"), "1.0")
 
 
 if __name__ == "__main__":

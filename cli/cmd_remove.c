@@ -5,6 +5,7 @@
 #include "base/path.h"
 #include "cli/commands.h"
 #include "cli/fallback.h"
+#include "cli/in_use.h"
 #include "cli/link.h"
 #include "cli/options.h"
 #include "cli/print.h"
@@ -13,10 +14,12 @@
 
 static const struct command_help help = {
     .name = "remove",
-    .synopsis = "[--no-wait] ENV...\n[--no-wait] -n ENV...",
+    .synopsis = "[options] ENV...\n[options] -n ENV...",
     .about =
-        "Removes environments: their generations, the link that venvfs made, and the view. ENV is\n"
-        "a name or a folder. A damaged one is removed, too. The store keeps the packages.",
+        "Removes environments: their generations, what was changed inside, the link that venvfs\n"
+        "made, and the view. ENV is a name or a folder. One that processes of this user use is\n"
+        "refused; --force removes it all the same. A damaged one is removed, too. The store keeps\n"
+        "the packages.",
     .max = OPERANDS_ANY,
 };
 
@@ -41,7 +44,22 @@ static int remove_damaged(struct session *s, const char *word, const char *name,
     return 0;
 }
 
-static int remove_env(struct session *s, const char *word, const char *name, struct verror *err)
+static int check_unused(const struct session *s, const struct env *env, struct verror *err)
+{
+    _cleanup_in_use_ struct in_use users = {0};
+    in_use_find(&s->home, env, USE_FOLDER | USE_OPEN | USE_MAPPED | USE_PROGRAM, &users);
+    if (!users.n)
+        return 0;
+    _cleanup_strbuf_ struct strbuf by = STRBUF_INIT;
+    _cleanup_free_ char *word = print_word(env->name);
+    in_use_describe(&users, &by);
+    verror_set(err, EBUSY, "environment %s is in use by %s", env->name, by.buf);
+    return verror_hint(err, "end %s, or venvfs remove --force -n %s", users.n == 1 ? "it" : "them",
+                       word);
+}
+
+static int remove_env(struct session *s, const char *word, const char *name, bool force,
+                      struct verror *err)
 {
     struct env *env;
     _cleanup_verror_ struct verror damage = VERROR_INIT;
@@ -50,6 +68,11 @@ static int remove_env(struct session *s, const char *word, const char *name, str
         return remove_damaged(s, word, name, &damage, err);
     if (r < 0)
         return verror_move(err, &damage);
+    r = force ? 0 : check_unused(s, env, err);
+    if (r < 0) {
+        env_free(env);
+        return r;
+    }
     _cleanup_free_ char *address = xstrdup(env->manifest->address);
     bool plain = fallback_owns(&s->home, name, address);
     r = hide_env(&s->home, name, true, err);
@@ -68,7 +91,7 @@ static int remove_env(struct session *s, const char *word, const char *name, str
     return 0;
 }
 
-static int remove_each(struct session *s, const struct words *words,
+static int remove_each(struct session *s, const struct words *words, bool force,
                        int (*select)(const struct session *, const char *, char **,
                                      struct verror *),
                        struct verror *err)
@@ -78,7 +101,7 @@ static int remove_each(struct session *s, const struct words *words,
         _cleanup_free_ char *name = NULL;
         r = select(s, words->v[i], &name, err);
         if (r == 0)
-            r = remove_env(s, words->v[i], name, err);
+            r = remove_env(s, words->v[i], name, force, err);
     }
     return r;
 }
@@ -89,8 +112,10 @@ int cmd_remove(int argc, char **argv)
     _cleanup_words_ struct words operands = {0};
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_session_ struct session s = SESSION_INIT;
+    bool force = false;
     const struct option_spec specs[] = {
         {'n', "name", OPTION_WORDS, &names, "ENV", "an environment; repeatable"},
+        {'f', "force", OPTION_FLAG, &force, NULL, "also while it is in use"},
         {0, "no-wait", OPTION_FLAG, &s.no_wait, NULL, "fail where another process changes it"},
         OPTIONS_END,
     };
@@ -101,8 +126,8 @@ int cmd_remove(int argc, char **argv)
         return print_usage_error("remove", "name an environment or a folder that leads to one");
     r = session_open(&s, &err);
     if (r == 0)
-        r = remove_each(&s, &operands, session_select_word, &err);
+        r = remove_each(&s, &operands, force, session_select_word, &err);
     if (r == 0)
-        r = remove_each(&s, &names, session_select, &err);
+        r = remove_each(&s, &names, force, session_select, &err);
     return r < 0 ? print_error(&err) : EXIT_DONE;
 }

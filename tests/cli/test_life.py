@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The life of an environment: its generations, what differs between two, copies, names, its end, and
 leaving venvfs by an export. Half of it needs no mount; what does is in classes named Live."""
+import contextlib
 import functools
 import hashlib
 import json
@@ -238,6 +239,19 @@ class Live(Life):
 
     def site(self, path):
         return next((path / "lib").glob("python3*")) / "site-packages"
+
+    @contextlib.contextmanager
+    def running(self, script, python=None, **options):
+        """A process of the environment's Python, ended with the block."""
+        python = python or self.box.hub / self.name / "bin" / "python"
+        script = f"print('ready', flush=True)\n{script}"
+        with subprocess.Popen([python, "-c", script], stdout=subprocess.PIPE,
+                              **{"env": self.box.env, "cwd": "/", **options}) as process:
+            try:
+                self.assertEqual(process.stdout.readline(), b"ready\n")
+                yield process
+            finally:
+                process.kill()
 
     def version(self, path):
         return harness.run([path / "bin" / "python", "-c", "import thing; print(thing.v)"],
@@ -490,6 +504,77 @@ class LiveClone(Live):
             finally:
                 writer.kill()
         self.assertEqual(self.version(self.box.hub / f"{self.name}-2"), "1.0")
+
+
+@needs_mount
+class LiveRemove(Live):
+    SLEEP = "import time; time.sleep(100)"
+
+    def refused(self, pid):
+        done = self.box.venvfs("remove", self.name, status=1)
+        self.assertRegex(done.stderr, rf"in use by .*\b{pid} \(")
+        self.assertIn(f"venvfs remove --force -n {self.name}", done.stderr)
+        self.assertTrue((self.box.hub / self.name / "pyvenv.cfg").exists())
+
+    def test_while_nobody_uses_it(self):
+        site = self.make()
+        (site / "mine.py").touch()
+        self.box.venvfs("remove", self.name)
+        self.assertFalse((self.box.hub / self.name).exists())
+        self.assertFalse((self.box.venvfs_home / "envs" / self.name).exists())
+
+    def test_its_python(self):
+        self.make()
+        with self.running(self.SLEEP) as process:
+            self.refused(process.pid)
+
+    def test_its_python_by_name_in_an_active_shell(self):
+        path = self.make().parents[2]
+        active = {**self.box.env, "VIRTUAL_ENV": str(path),
+                  "PATH": f"{path}/bin:{self.box.env['PATH']}"}
+        with self.running(self.SLEEP, python="python", env=active,
+                          executable=path / "bin" / "python") as process:
+            self.refused(process.pid)
+        base = os.path.realpath(path / "bin" / "python")
+        with self.running(self.SLEEP, python=base, env=active):  # but not its base by its own path
+            self.box.venvfs("remove", self.name)
+
+    def test_a_working_folder(self):
+        site = self.make()
+        with self.running(self.SLEEP, python=sys.executable, cwd=site) as process:
+            self.refused(process.pid)
+
+    def test_an_open_file_and_a_mapped_one(self):
+        site = self.make()
+        file = site / "thing" / "data.txt"
+        mapped = (f"import mmap, time\nf = open({str(file)!r}, 'rb')\n"
+                  "m = mmap.mmap(f.fileno(), 0, access=mmap.ACCESS_READ)\nf.close()\n")
+        for script in (f"import time; f = open({str(file)!r})\n", mapped):
+            with self.running(script + "print('set', flush=True)\ntime.sleep(100)",
+                              python=sys.executable) as process:
+                process.stdout.readline()
+                self.refused(process.pid)
+
+    def test_below_the_address(self):
+        folder = self.box.root / (self.name + "-at")
+        self.box.create(folder, "--without-pip")
+        with self.running(self.SLEEP, python=folder / "bin" / "python") as process:
+            done = self.box.venvfs("remove", folder, status=1)
+            self.assertIn(str(process.pid), done.stderr)
+        self.box.venvfs("remove", folder)
+        self.assertFalse(os.path.lexists(folder))
+
+    def test_by_force(self):
+        self.make()
+        with self.running(self.SLEEP):
+            self.box.venvfs("remove", "--force", self.name)
+        self.assertFalse((self.box.hub / self.name).exists())
+
+    def test_a_name_that_begins_alike_is_another(self):
+        self.make()
+        self.make(self.name + "-b")
+        with self.running(self.SLEEP, python=self.box.hub / (self.name + "-b") / "bin" / "python"):
+            self.box.venvfs("remove", self.name)
 
 
 if __name__ == "__main__":

@@ -33,6 +33,7 @@ int cmd_history(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_clone(int argc, char **argv);
+int cmd_rename(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_status(int argc, char **argv);

@@ -39,16 +39,23 @@ static int place_folder(const struct session *s, const char *word, struct env_pl
     return link_free(&s->home, p->address, err);
 }
 
+int env_place_check_name(const char *name, struct verror *err)
+{
+    if (env_name_ok(name))
+        return 0;
+    verror_set(err, EINVAL, "\"%s\" cannot be the name of an environment", name);
+    return verror_hint(err, "names have 1 to 100 bytes and do not start with . or -; a folder is "
+                            "written with a /");
+}
+
 int env_place_find(const struct session *s, const char *word, struct env_place *p,
                    struct verror *err)
 {
     if (is_folder_word(word))
         return place_folder(s, word, p, err);
-    if (!env_name_ok(word)) {
-        verror_set(err, EINVAL, "\"%s\" cannot be the name of an environment", word);
-        return verror_hint(err, "names have 1 to 100 bytes and do not start with . or -; a folder "
-                                "is written with a /");
-    }
+    int r = env_place_check_name(word, err);
+    if (r < 0)
+        return r;
     p->name = xstrdup(word);
     p->address = hub_path(&s->home, word);
     return 0;

@@ -17,6 +17,8 @@ struct env_place {
  * folder that cannot be used; -EEXIST: something is at DIR. */
 int env_place_find(const struct session *s, const char *word, struct env_place *ret,
                    struct verror *err);
+/* Can this be the name of an environment? -EINVAL, with what a name is as the hint. */
+int env_place_check_name(const char *name, struct verror *err);
 void env_place_release(struct env_place *p);
 #define _cleanup_env_place_ _cleanup_(env_place_release)
 /* For an -EEXIST of the environment: how to show it and how to be rid of it. */

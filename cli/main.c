@@ -27,6 +27,7 @@ static const struct command commands[] = {
     {"rollback", "bring an earlier generation back", cmd_rollback, false},
     {"diff", "show what differs between environments or generations", cmd_diff, false},
     {"clone", "make a second environment with what one has", cmd_clone, false},
+    {"rename", "give an environment another name", cmd_rename, false},
     {"remove", "remove environments", cmd_remove, false},
     {"run", "run a command in an environment", cmd_run, false},
     {"status", "show the daemon and its mounts", cmd_status, false},

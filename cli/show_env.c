@@ -102,21 +102,37 @@ int show_env(struct session *s, const struct env *env, enum show how, struct ver
     return r < 0 ? r : lead_there(&s->home, env, err);
 }
 
-int hide_env(const struct home *home, const char *name, bool removed, struct verror *err)
+/* Asks a daemon, if one runs. Takes the request over. */
+static int ask_running(const struct home *home, json_t *request, struct verror *err)
 {
     struct control *control;
     int r = control_connect(home, &control, err);
-    if (r == -ENOENT)
-        return 0;
-    if (r < 0)
-        return r;
+    if (r < 0) {
+        json_decref(request);
+        if (r == -ENOENT && err)
+            verror_release(err);
+        return r == -ENOENT ? 0 : r;
+    }
     json_t *answer = NULL;
-    r = control_call(
-        control, json_pack("{s:s, s:s, s:b}", "do", "detach", "env", name, "removed", (int)removed),
-        &answer, err);
+    r = control_call(control, request, &answer, err);
     control_close(control);
     json_decref(answer);
+    return r;
+}
+
+int hide_env(const struct home *home, const char *name, bool removed, struct verror *err)
+{
+    int r = ask_running(
+        home, json_pack("{s:s, s:s, s:b}", "do", "detach", "env", name, "removed", (int)removed),
+        err);
     return r == -ENOENT ? 0 : r; /* not in view: as wished */
+}
+
+int rename_shown(const struct home *home, const char *from, const char *to, struct verror *err)
+{
+    int r =
+        ask_running(home, json_pack("{s:s, s:s, s:s}", "do", "rename", "env", from, "to", to), err);
+    return r < 0 ? verror_prefix(err, "showing environment %s", to) : 0;
 }
 
 /* The hub is looked into only when a daemon answers: a stale mount would make everybody wait. */

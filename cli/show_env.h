@@ -25,6 +25,8 @@ int show_env(struct session *s, const struct env *env, enum show how, struct ver
 /* Tells a running daemon to forget it; starts none. removed: it is about to be removed, and what
  * lies beneath the hub for it goes as well. */
 int hide_env(const struct home *home, const char *name, bool removed, struct verror *err);
+/* Tells a running daemon that an environment has another name on disk; starts none. */
+int rename_shown(const struct home *home, const char *from, const char *to, struct verror *err);
 /* What programs wrote through mappings of an environment's files reaches its upper layer. Nothing
  * to do where it is not in view; starts no daemon. */
 void flush_env(const struct home *home, const char *name);

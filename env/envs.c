@@ -262,14 +262,19 @@ static int claim_folder(struct env *env, bool wait, struct verror *err)
     }
 }
 
+static int bad_name(const char *name, struct verror *err)
+{
+    return verror_set(err, EINVAL,
+                      "\"%.120s\" is no name for an environment (1 to 100 bytes, no slash, not "
+                      "starting with '.' or '-')",
+                      name);
+}
+
 static int create(const struct home *home, const char *name, bool wait, struct env **ret,
                   struct verror *err)
 {
     if (!env_name_ok(name))
-        return verror_set(err, EINVAL,
-                          "\"%.120s\" is no name for an environment (1 to 100 bytes, no slash, not "
-                          "starting with '.' or '-')",
-                          name);
+        return bad_name(name, err);
     struct env *env = env_new(home, name);
     _cleanup_free_ char *current = path_join(env->dir, "current");
     _cleanup_free_ char *slot_path = path_join(env->dir, "slot");
@@ -459,6 +464,43 @@ int env_generation(const struct env *env, unsigned number, struct manifest **ret
         return no_generation(env, number, err);
     int r = read_manifest(env, number, ret, err);
     return r == -ENOENT ? no_generation(env, number, err) : r;
+}
+
+/* ---- renaming ---- */
+
+/* What a killed creator left under the name goes, as the next creator would take it over. */
+static int free_name(const struct home *home, const char *name, struct verror *err)
+{
+    struct env *left;
+    _cleanup_free_ char *dir = path_join(home->envs, name);
+    if (!path_exists(dir))
+        return 0;
+    int r = env_try_create(home, name, &left, err);
+    if (r == 0)
+        env_free(left);
+    return r;
+}
+
+int env_rename(const struct home *home, struct env *env, const char *name, struct verror *err)
+{
+    assert(env->lock >= 0);
+    if (!env_name_ok(name))
+        return bad_name(name, err);
+    _cleanup_free_ char *dir = path_join(home->envs, name);
+    int r = free_name(home, name, err);
+    if (r < 0)
+        return r;
+    r = io_rename(env->dir, dir); /* no environment's folder is empty: none is replaced */
+    if (r == -ENOTEMPTY || r == -EEXIST)
+        return verror_set(err, EEXIST, "environment %s exists already", name);
+    if (r == 0) {
+        free(env->dir);
+        free(env->name);
+        env->dir = steal_ptr(dir);
+        env->name = xstrdup(name);
+        r = io_fsync_dir(home->envs);
+    }
+    return r < 0 ? verror_errno(err, r, "renaming environment %s to %s", env->name, name) : 0;
 }
 
 /* ---- removing ---- */

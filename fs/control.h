@@ -7,7 +7,8 @@
  * {"do": "hello", "protocol": 1, "version": "0.1.0"}.
  *
  * Verbs: hello, attach (env: show its current generation), detach (env; "removed": true
- * when it is about to be removed: its stubs go too), mount (env, dir: explicit,
+ * when it is about to be removed: its stubs go too), rename (env: the name it had, to: the one it
+ * has on disk; shown as attach does), mount (env, dir: explicit,
  * read-only), umount (dir, or all), status, stop.
  *
  * The daemon is found through HOME/daemon.lock, which it holds exclusively while it lives, and

@@ -71,6 +71,11 @@ int realm_attach(struct realm *realm, const char *name, tree_change_fn change, v
 int realm_detach(struct realm *realm, const char *name, tree_change_fn change, void *arg,
                  struct verror *err);
 
+/* The environment `from` has the name `to` on disk now. What the kernel holds of it stays valid
+ * under its new name. Then as realm_attach(). */
+int realm_rename(struct realm *realm, const char *from, const char *to, tree_change_fn change,
+                 void *arg, struct verror *err);
+
 /* Is there anything that can be written to: the hub's environments, not an explicit mount. */
 bool realm_is_writable(const struct realm *realm);
 /* The generation that an explicit mount's realm shows. */

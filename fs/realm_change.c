@@ -304,25 +304,63 @@ int realm_attach(struct realm *r, const char *name, tree_change_fn change, void 
     return 0;
 }
 
+/* Takes a name out of the hub; returns what was in view under it, or NULL. Under the lock. */
+static struct liveenv *hide_name(struct realm *r, const char *name, bool *found)
+{
+    size_t i = realm_find_name(r, name, strlen(name), found);
+    *found = *found && !r->names[i].hidden;
+    if (!*found)
+        return NULL;
+    struct liveenv *env = r->names[i].env;
+    r->names[i].env = NULL;
+    r->names[i].hidden = true;
+    r->n_hidden++;
+    list_changed(r);
+    return env;
+}
+
 int realm_detach(struct realm *r, const char *name, tree_change_fn change, void *arg,
                  struct verror *err)
 {
     bool found;
     pthread_mutex_lock(&r->lock);
-    size_t i = realm_find_name(r, name, strlen(name), &found);
-    found = found && !r->names[i].hidden;
-    if (found) {
-        if (r->names[i].env)
-            liveenv_retire(r->names[i].env);
-        r->names[i].env = NULL;
-        r->names[i].hidden = true;
-        r->n_hidden++;
-        list_changed(r);
-    }
+    struct liveenv *env = hide_name(r, name, &found);
+    if (env)
+        liveenv_retire(env);
     pthread_mutex_unlock(&r->lock);
     if (!found)
         return verror_set(err, ENOENT, "the hub shows no environment named %s", name);
     change(arg, REALM_ROOT, name, strlen(name));
     change(arg, REALM_ROOT, NULL, 0);
     return 0;
+}
+
+/* One of the new name may have been removed while no daemon was asked: it gives way. */
+static void move_name(struct realm *r, struct liveenv *env, const char *to)
+{
+    struct realm_name *n = realm_add_name(r, to, strlen(to));
+    if (n->env && n->env != env)
+        liveenv_retire(n->env);
+    n->env = env;
+    free(env->name);
+    env->name = xstrdup(to);
+}
+
+int realm_rename(struct realm *r, const char *from, const char *to, tree_change_fn change,
+                 void *arg, struct verror *err)
+{
+    bool found;
+    pthread_mutex_lock(&r->composing);
+    pthread_mutex_lock(&r->lock);
+    struct liveenv *env = hide_name(r, from, &found);
+    if (env)
+        move_name(r, env, to);
+    pthread_mutex_unlock(&r->lock);
+    pthread_mutex_unlock(&r->composing);
+    if (found)
+        change(arg, REALM_ROOT, from, strlen(from));
+    change(arg, REALM_ROOT, to, strlen(to));
+    change(arg, REALM_ROOT, NULL, 0);
+    show_name(r, to);
+    return realm_attach(r, to, change, arg, err);
 }

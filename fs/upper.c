@@ -37,17 +37,18 @@ static int open_root(struct upper *u)
 
 int upper_open(const char *path, struct upper *ret, struct verror *err)
 {
-    *ret = (struct upper){.root = -1, .lock = -1};
-    _cleanup_free_ char *lock = xasprintf("%s.lock", path);
+    *ret = (struct upper){.root = -1, .lock = -1, .parent = -1};
+    _cleanup_free_ char *lock = xasprintf("%s.lock", path), *dir = path_dirname(path);
     int fd = lock_file(lock, LOCK_EXCLUSIVE, false);
     if (fd == -EAGAIN)
         return verror_set(err, EAGAIN, "another daemon writes to %s", path);
     if (fd < 0)
         return verror_errno(err, fd, "locking %s", lock);
-    ret->path = xstrdup(path);
     ret->lock = fd;
-    int r = open_root(ret);
-    if (r == 0 || r == -ENOENT)
+    ret->parent = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    ret->path = xasprintf("/proc/self/fd/%d/%s", ret->parent, path_basename(path));
+    int r = ret->parent < 0 ? -errno : open_root(ret);
+    if (r == 0 || (r == -ENOENT && ret->parent >= 0))
         return 0;
     upper_close(ret);
     return verror_errno(err, r, "%s", path);
@@ -59,8 +60,10 @@ void upper_close(struct upper *u)
         close(u->root);
     if (u->lock >= 0)
         close(u->lock);
+    if (u->parent >= 0)
+        close(u->parent);
     free(u->path);
-    *u = (struct upper){.root = -1, .lock = -1};
+    *u = (struct upper){.root = -1, .lock = -1, .parent = -1};
 }
 
 bool upper_exists(const struct upper *u)

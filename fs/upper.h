@@ -19,9 +19,10 @@
 #include "env/upper_read.h"
 
 struct upper {
-    int root; /* O_PATH; -1: the layer does not exist on disk yet */
-    char *path;
-    int lock; /* held exclusively: one writable superblock per upper */
+    int root;   /* O_PATH; -1: the layer does not exist on disk yet */
+    int parent; /* O_PATH: the folder the layer is in */
+    char *path; /* through that descriptor, so that it holds when the environment is renamed */
+    int lock;   /* held exclusively: one writable superblock per upper */
     uint64_t serial;
 };
 

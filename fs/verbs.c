@@ -183,6 +183,44 @@ static int do_detach(struct daemon *d, const json_t *request, json_t *answer, st
     return r == 0 && removed ? stubs_remove(d->stubs, name, err) : r;
 }
 
+static void rename_mounts(struct daemon *d, const char *from, const char *to)
+{
+    for (size_t i = 0; i < d->n_mounts; i++) {
+        if (strcmp(d->mounts[i].env, from) != 0)
+            continue;
+        free(d->mounts[i].env);
+        d->mounts[i].env = xstrdup(to);
+    }
+    write_mounts(d);
+}
+
+/* The folder has its new name on disk already. */
+static int do_rename(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    const char *from = NULL, *to = NULL;
+    struct env *env;
+    struct notices notices = {0};
+    struct realm *realm = session_realm(d->hub);
+    (void)answer;
+    int r = text_field(request, "env", &from, err);
+    if (r == 0)
+        r = text_field(request, "to", &to, err);
+    if (r == 0)
+        r = env_open(d->home, to, false, false, &env, err);
+    if (r < 0)
+        return r;
+    r = stubs_add(d->stubs, to, env->manifest->python_dir, err);
+    env_free(env);
+    if (r == 0)
+        r = stubs_remove(d->stubs, from, err);
+    if (r == 0)
+        r = realm_rename(realm, from, to, notices_add, &notices, err);
+    notices_send(&notices, d->hub);
+    realm_settle(realm);
+    rename_mounts(d, from, to);
+    return r;
+}
+
 static bool is_empty_folder(const char *path)
 {
     DIR *dir = opendir(path);
@@ -325,7 +363,7 @@ int daemon_perform(void *arg, const char *verb, const json_t *request, json_t *a
     } verbs[] = {
         {"hello", do_hello, false}, {"attach", do_attach, true},  {"detach", do_detach, true},
         {"mount", do_mount, false}, {"umount", do_umount, false}, {"status", do_status, false},
-        {"stop", do_stop, false},
+        {"stop", do_stop, false},   {"rename", do_rename, true},
     };
     struct daemon *d = arg;
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {

@@ -506,6 +506,156 @@ class LiveClone(Live):
         self.assertEqual(self.version(self.box.hub / f"{self.name}-2"), "1.0")
 
 
+class Rename(Life):
+    def test_an_environment_of_the_hub_moves_along(self):
+        name = self.three_generations()
+        done = self.box.venvfs("rename", name, name + "-b")
+        self.assertIn(f"moved: {self.box.hub / name} -> {self.box.hub / (name + '-b')}", done.stderr)
+        self.assertEqual(done.stdout, "")
+        facts = self.box.json("show", name + "-b")
+        self.assertEqual(facts["address"], str(self.box.hub / (name + "-b")))
+        self.assertEqual((facts["generation"], facts["reason"]), (4, f"rename from {name}"))
+        self.box.venvfs("show", name, status=1)
+        self.box.create(name, "--without-pip")  # the name is free
+        self.box.venvfs("rollback", "-n", name + "-b", "1")
+        self.assertEqual(self.box.json("show", name + "-b")["address"],
+                         str(self.box.hub / (name + "-b")))
+
+    def test_one_at_a_folder_stays_there(self):
+        folder = self.box.root / "stays" / "here"
+        self.box.create(folder, "--without-pip")
+        self.box.venvfs("rename", folder, self.name)
+        self.assertEqual(os.readlink(folder), str(self.box.hub / self.name))
+        facts = self.box.json("show", str(folder))
+        self.assertEqual((facts["name"], facts["address"]), (self.name, str(folder)))
+
+    def test_what_is_refused(self):
+        self.box.create(self.name, "--without-pip")
+        self.box.create(self.name + "-taken", "--without-pip")
+        folder = self.box.project(self.name + "-project", "")
+        self.box.venvfs("mount", "-p", harness.default_python(), folder)
+        for word, why in ((self.name + "-taken", "exists already"), (self.name, "already"),
+                          (".hidden", "cannot be"), ("x" * 150, "cannot be"), ("./x", "is a folder")):
+            with self.subTest(word=word):
+                done = self.box.venvfs("rename", "-n", self.name, "--", word, status=1)
+                self.assertIn(why, done.stderr)
+        done = self.box.venvfs("rename", folder, "free", status=1)
+        self.assertIn(f"the one of {folder}", done.stderr)
+        self.assertIn("hint: venvfs clone -n", done.stderr)
+        self.box.venvfs("rename", self.name, status=2)
+        self.assertEqual(self.box.json("show", self.name)["generation"], 1)
+
+    def test_the_same_command_does_the_rest_of_one_that_was_killed(self):
+        self.box.create(self.name, "--without-pip")
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        envs = self.box.venvfs_home / "envs"
+        (envs / (self.name + "-b")).rename(envs / self.name)  # as before the last step
+        left = envs / (self.name + "-b")
+        left.mkdir()
+        (left / "lock").touch()
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        self.assertEqual(self.box.json("show", self.name + "-b")["address"],
+                         str(self.box.hub / (self.name + "-b")))
+
+    def test_plain_files_move_along(self):
+        hide = ("mount -t tmpfs tmpfs /dev && mknod -m666 /dev/null c 1 3 && "
+                "mknod -m666 /dev/urandom c 1 9 && ")  # a /dev without fuse
+        if not shutil.which("unshare") or subprocess.run(
+                ["unshare", "-m", "sh", "-c", hide + "true"], stderr=subprocess.DEVNULL).returncode:
+            self.skipTest("no mount namespace of our own here")
+        own = box("plain")
+
+        def venvfs(*words):
+            return harness.run(["unshare", "-m", "sh", "-c", hide + 'exec "$@"', "sh",
+                                harness.PROGRAM, *words], env=own.env, cwd=own.home)
+        venvfs("create", "e", "-p", harness.default_python(), "--without-pip", "--fallback")
+        self.assertTrue((own.hub / "e" / "pyvenv.cfg").exists())
+        venvfs("rename", "e", "f")
+        self.assertFalse((own.hub / "e").exists())
+        self.assertIn(f"{own.hub}/f", (own.hub / "f" / "bin" / "activate").read_text())
+
+
+@needs_mount
+class LiveRename(Live):
+    def test_scripts_and_activation_follow(self):
+        site = self.make()
+        old, new = self.box.hub / self.name, self.box.hub / (self.name + "-b")
+        (old / "bin" / "activate").read_text()  # so that the kernel has it
+        (site / "mine.py").write_text("mine = 1\n")
+        os.listdir(self.box.hub)
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        self.assertFalse(old.exists())
+        self.assertNotIn(self.name, os.listdir(self.box.hub))
+        self.assertIn(self.name + "-b", os.listdir(self.box.hub))
+        self.assertIn(str(new), (new / "bin" / "activate").read_text())
+        self.assertEqual((new / "bin" / "thing").read_text().splitlines()[0],
+                         f"#!{new}/bin/python")
+        self.assertEqual(self.version(new), "1.0")
+        self.assertTrue((self.site(new) / "mine.py").exists())
+        self.assertEqual([row["path"].rpartition("/")[2] for row in
+                          self.box.json("diff", self.name + "-b")["from"]["edits"]
+                          if row["kind"] != "A" or "__pycache__" not in row["path"]], ["mine.py"])
+
+    def test_open_files_and_working_folders_go_on(self):
+        self.make()
+        old, new = self.box.hub / self.name, self.box.hub / (self.name + "-b")
+        script = ("import os, sys\n"
+                  "script = open('bin/activate')\n"
+                  "script.read(10)\n"
+                  "print('ready', flush=True); sys.stdin.readline()\n"
+                  "open('later.txt', 'w').write('written after\\n')\n"
+                  "print(os.getcwd(), len(script.read()) > 100)\n")
+        process = subprocess.Popen([sys.executable, "-c", script], cwd=old, text=True,
+                                   env=self.box.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.assertEqual(process.stdout.readline(), "ready\n")
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        self.assertTrue(new.exists())
+        out, _ = process.communicate("go\n", timeout=30)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(out.split(), [str(new), "True"])
+        self.assertEqual((new / "later.txt").read_text(), "written after\n")
+
+    def test_a_program_that_runs_from_it_is_named(self):
+        self.make()
+        with self.running("import time; time.sleep(100)") as process:
+            done = self.box.venvfs("rename", self.name, self.name + "-b", status=1)
+            self.assertIn(f"in use by process {process.pid} ({self.box.hub}/", done.stderr)
+            self.assertEqual(self.generations()[0]["generation"], 1)
+            self.box.venvfs("rename", "--force", self.name, self.name + "-b")
+
+    def test_the_first_change_after_it_makes_the_layer_in_the_new_place(self):
+        self.box.create(self.name, "--without-pip")
+        (self.box.hub / self.name / "pyvenv.cfg").read_text()  # it is in view
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        (self.box.hub / (self.name + "-b") / "first.txt").write_text("first\n")
+        self.assertTrue((self.box.venvfs_home / "envs" / (self.name + "-b") / "upper" / "first.txt")
+                        .exists())
+        self.box.venvfs("umount", "--all")
+        self.box.venvfs("mount", "-n", self.name + "-b")
+        self.assertTrue((self.box.hub / (self.name + "-b") / "first.txt").exists())
+
+    def test_after_umount_and_without_a_daemon(self):
+        self.make()
+        self.box.venvfs("umount", "-n", self.name)
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        self.assertEqual(self.version(self.box.hub / (self.name + "-b")), "1.0")
+        self.box.venvfs("umount", "--all")
+        self.box.venvfs("rename", self.name + "-b", self.name)
+        self.assertEqual(self.version(self.box.hub / self.name), "1.0")
+        self.box.venvfs("umount", "--all")
+        self.assertFalse((self.box.hub / (self.name + "-b")).exists())  # its stubs went, too
+        self.assertEqual(self.version(self.box.hub / self.name), "1.0")
+
+    def test_an_explicit_mount_has_the_new_name(self):
+        self.make()
+        folder = self.box.root / (self.name + "-at")
+        self.box.venvfs("mount", self.name, folder)
+        self.box.venvfs("rename", self.name, self.name + "-b")
+        mounts = self.box.json("status")["mounts"]
+        self.assertIn(self.name + "-b", json.dumps(mounts))
+        self.box.venvfs("umount", folder)
+
+
 @needs_mount
 class LiveRemove(Live):
     SLEEP = "import time; time.sleep(100)"

@@ -124,6 +124,7 @@ static int prepare(struct daemon *d, struct verror *err)
     d->context.workers = pool_new(DAEMON_WORKERS);
     d->context.images = images_new(d->home->store, DAEMON_FRAME_CACHE_BYTES);
     d->context.counters = &d->counters;
+    d->context.told = log_memory_new();
     if (r >= 0 && (d->context.ended < 0 || !d->context.workers))
         r = verror_errno(err, errno, "starting the daemon's threads");
     return r < 0 ? r : 0;
@@ -136,6 +137,7 @@ static void release(struct daemon *d)
     json_decref(d->notices);
     pool_free(d->context.workers);
     images_free(d->context.images);
+    log_memory_free(d->context.told);
     if (d->context.ended >= 0)
         close(d->context.ended);
     free(d);

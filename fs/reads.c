@@ -90,8 +90,9 @@ static void finish(struct range *g, int result, const char *buf, const struct ve
         fuse_reply_err(g->req, EIO); /* the log has a line already */
     } else if (result < 0) {
         const struct image *image = g->has_blob ? view_image(tree_view(g->tree), g->layer) : NULL;
-        log_line("%s: reading a file of %s failed: %s", g->session->mountpoint,
-                 image ? image_dist_name(image) : "an environment", verror_message(err));
+        const char *what = image ? image_dist_name(image) : "an environment";
+        log_once(g->session->context.told, what, result, "%s: reading a file of %s failed: %s",
+                 g->session->mountpoint, what, verror_message(err));
         fuse_reply_err(g->req, result == -ENOMEM ? ENOMEM : EIO);
     } else {
         fuse_reply_buf(g->req, buf, g->size);

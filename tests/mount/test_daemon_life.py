@@ -482,7 +482,7 @@ class UserNamespace(unittest.TestCase):
         command = ["unshare", "-Ur", "sh", "-c", script, "sh", str(harness.PROGRAM), "run", "-n", "one", "true"]
         done = harness.run(self.prefix + command, env=self.box.env, cwd=self.box.root, status=1)
         self.assertRegex(done.stderr, "lacks the privilege.*; and a user namespace cannot be used here: ")
-        self.assertIn("venvfs materialize -n one DIR", done.stderr)
+        self.assertIn("venvfs mount -n one --fallback", done.stderr)
 
 
 class Fast(Case):

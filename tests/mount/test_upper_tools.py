@@ -235,7 +235,7 @@ class Faults(Case):
 
     def test_a_full_disk_is_the_writers_error_alone(self):
         if os.getuid() != 0:
-            self.skipTest("only root can mount a small file system")
+            self.skipTest("this takes root")
         BOX.venvfs("umount", "--all")
         self.upper.mkdir(exist_ok=True)
         harness.run(["mount", "-t", "tmpfs", "-o", "size=1m", "none", self.upper])

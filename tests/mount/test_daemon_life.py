@@ -448,7 +448,9 @@ class UserNamespace(unittest.TestCase):
         self.run_in("no-such-command", status=127)
         process = subprocess.Popen(self.command("python", "-c", "import os, time; print(os.getpid(), flush=True);"
                                                 "time.sleep(60)"), env=self.box.env, cwd=self.box.root,
-                                   stdout=subprocess.PIPE, text=True)
+                                   stdout=subprocess.PIPE, text=True,
+                                   # a job in the background, as of CI, ignores it
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.assertEqual(int(process.stdout.readline()), process.pid)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)

@@ -22,8 +22,9 @@ json_t *facts_of_env(const struct home *home, const struct env *env)
     return json_pack("{s:s, s:s, s:s, s:i, s:o, s:s?, s:s, s:s, s:I, s:s?, s:b}", "name", env->name,
                      "address", m->address, "path", path, "generation", (int)m->generation, "time",
                      time_text(m->time_ns), "reason", m->reason, "python", m->version, "executable",
-                     m->executable, "packages", (json_int_t)(m->n_packages + m->n_editables),
-                     "project", m->project, "system_site_packages", m->system_site_packages);
+                     m->executable, "packages",
+                     (json_int_t)m->n_packages + (json_int_t)m->n_editables, "project", m->project,
+                     "system_site_packages", m->system_site_packages);
 }
 
 json_t *facts_of_packages(const struct manifest *m)

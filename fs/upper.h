@@ -33,16 +33,17 @@
 struct upper {
     int root; /* O_PATH; -1: the layer does not exist on disk yet */
     char *path;
-    int lock; /* held exclusively: one writable superblock per upper */
+    int lock; /* held exclusively: one writable superblock per upper; -1: nothing to write to yet */
     uint64_t serial;
 };
 
-/* path: the folder, which need not exist. Takes the lock PATH.lock; -EAGAIN: another daemon writes
- * to this layer. Empties work and orphans. */
+/* path: the folder, which need not exist; if it does, takes the lock PATH.lock (-EAGAIN: another
+ * daemon writes to this layer) and empties work and orphans. */
 int upper_open(const char *path, struct upper *ret, struct verror *err);
 void upper_close(struct upper *upper); /* idempotent */
 bool upper_exists(const struct upper *upper);
-/* Makes the layer's folders when there are none. */
+/* Makes the layer's folders, and takes its lock, when there are none. -EROFS: another daemon has
+ * the lock. */
 int upper_create(struct upper *upper);
 
 /* Is this a name of ours, which no user may make or see? */

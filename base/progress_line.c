@@ -1,5 +1,6 @@
 #include "base/progress_line.h"
 
+#include <stdbool.h>
 #include <string.h>
 
 enum { BAR = 20, SHORTEST_ITEM = 8 };
@@ -67,8 +68,10 @@ static void add_item(const char *item, size_t room, struct strbuf *sb)
     }
     if (len)
         strbuf_addch(sb, ' ');
-    for (size_t i = 0; i < len; i++)
-        strbuf_addch(sb, (unsigned char)item[i] < 0x20 || item[i] == 0x7f ? '?' : item[i]);
+    for (size_t i = 0; i < len; i++) {
+        bool control = (unsigned char)item[i] < 0x20 || item[i] == 0x7f;
+        strbuf_add(sb, control ? "?" : item + i, 1);
+    }
 }
 
 void progress_line(const struct progress_state *s, size_t columns, struct strbuf *ret)

@@ -13,6 +13,7 @@
 #include "cli/print.h"
 #include "cli/session.h"
 #include "cli/show_env.h"
+#include "fs/control.h"
 #include "fs/private.h"
 
 static const struct command_help help = {
@@ -106,6 +107,9 @@ static int make_visible(struct session *s, struct env **env, char **address, str
             return r;
     }
     int r = show_env(s, *env, SHOW, err);
+    _cleanup_verror_ struct verror barred = VERROR_INIT;
+    if (r == -ESTALE && !path_exists(*address) && fuse_usable(&barred) == -EPERM)
+        r = verror_move(err, &barred); /* seen in the hub, it needs no way to it */
     return r == -EPERM ? show_privately(s, *env, address, err) : r;
 }
 

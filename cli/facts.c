@@ -23,7 +23,7 @@ json_t *facts_of_env(const struct home *home, const struct env *env)
                      "address", m->address, "path", path, "generation", (int)m->generation, "time",
                      facts_of_time(m->time_ns), "reason", m->reason, "python", m->version,
                      "executable", m->executable, "packages",
-                     (json_int_t)(m->n_packages + m->n_editables), "project", m->project,
+                     (json_int_t)m->n_packages + (json_int_t)m->n_editables, "project", m->project,
                      "system_site_packages", m->system_site_packages);
 }
 

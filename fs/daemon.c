@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -50,6 +51,16 @@ int daemon_quit_descriptor(struct verror *err)
     pthread_sigmask(SIG_BLOCK, &blocked, NULL);
     int fd = signalfd(-1, &quit, SFD_CLOEXEC | SFD_NONBLOCK);
     return fd < 0 ? verror_errno(err, errno, "waiting for signals") : fd;
+}
+
+/* Each environment that was written to needs two descriptors while it is in view. */
+static void allow_descriptors(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) == 0 && limit.rlim_cur < limit.rlim_max) {
+        limit.rlim_cur = limit.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &limit);
+    }
 }
 
 void daemon_limit_memory(void)
@@ -124,6 +135,7 @@ static int prepare(struct daemon *d, struct verror *err)
     d->context.workers = pool_new(DAEMON_WORKERS);
     d->context.images = images_new(d->home->store, DAEMON_FRAME_CACHE_BYTES);
     d->context.counters = &d->counters;
+    d->context.told = log_memory_new();
     if (r >= 0 && (d->context.ended < 0 || !d->context.workers))
         r = verror_errno(err, errno, "starting the daemon's threads");
     return r < 0 ? r : 0;
@@ -136,6 +148,7 @@ static void release(struct daemon *d)
     json_decref(d->notices);
     pool_free(d->context.workers);
     images_free(d->context.images);
+    log_memory_free(d->context.told);
     if (d->context.ended >= 0)
         close(d->context.ended);
     free(d);
@@ -190,6 +203,7 @@ int daemon_run(const struct home *home, int ready, struct verror *err)
     _cleanup_close_ int lock = -1;
     umask(077);
     daemon_limit_memory();
+    allow_descriptors();
     int r = chdir("/") < 0 ? -errno : home_create(home, &own);
     if (r == 0)
         r = daemon_open_log(home, &own);

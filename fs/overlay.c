@@ -231,6 +231,13 @@ void overlay_free(struct overlay *ov)
     free(ov);
 }
 
+void overlay_moved(struct overlay *ov, const char *path)
+{
+    overlay_lock(ov);
+    upper_moved(&ov->upper, path);
+    overlay_unlock(ov);
+}
+
 struct onode *overlay_root(struct overlay *ov)
 {
     return ov->root;

@@ -41,6 +41,9 @@
 int overlay_open(const char *path, uint32_t slot, struct images *images, struct overlay **ret,
                  struct verror *err);
 void overlay_free(struct overlay *overlay); /* NULL is accepted */
+/* The upper has another path now: its environment was renamed. A first change of all that comes
+ * between the two fails. */
+void overlay_moved(struct overlay *overlay, const char *path);
 
 /* Puts a (new) tree below. Takes a reference. changed() is called for each folder of the overlay
  * whose content from below is another now, as tree_diff() does. */

@@ -32,6 +32,7 @@ static int prepare(struct server *s, const struct home *home, struct verror *err
     s->context.workers = pool_new(DAEMON_WORKERS);
     s->context.images = images_new(home->store, DAEMON_FRAME_CACHE_BYTES);
     s->context.counters = &s->counters;
+    s->context.told = log_memory_new();
     if (s->context.ended < 0 || !s->context.workers)
         return verror_errno(err, errno, "starting the server's threads");
     return 0;

@@ -346,6 +346,22 @@ static void move_name(struct realm *r, struct liveenv *env, const char *to)
     env->name = xstrdup(to);
 }
 
+/* Also of one that is not in view: its layer may be open. With `composing` held. */
+static void move_upper(struct realm *r, const char *to)
+{
+    struct env *disk;
+    if (env_open(r->home, to, false, false, &disk, NULL) < 0)
+        return;
+    _cleanup_free_ char *path = path_join(disk->dir, "upper");
+    pthread_mutex_lock(&r->lock);
+    const struct liveenv *env = realm_find_env(r, disk->slot);
+    struct overlay *overlay = env ? env->overlay : NULL;
+    pthread_mutex_unlock(&r->lock);
+    env_free(disk);
+    if (overlay)
+        overlay_moved(overlay, path);
+}
+
 int realm_rename(struct realm *r, const char *from, const char *to, tree_change_fn change,
                  void *arg, struct verror *err)
 {
@@ -356,6 +372,7 @@ int realm_rename(struct realm *r, const char *from, const char *to, tree_change_
     if (env)
         move_name(r, env, to);
     pthread_mutex_unlock(&r->lock);
+    move_upper(r, to);
     pthread_mutex_unlock(&r->composing);
     if (found)
         change(arg, REALM_ROOT, from, strlen(from));

@@ -35,22 +35,27 @@ static int open_root(struct upper *u)
     return r < 0 ? r : empty(u, UPPER_ORPHANS);
 }
 
+static int take_lock(struct upper *u)
+{
+    _cleanup_free_ char *lock = xasprintf("%s.lock", u->path);
+    if (u->lock < 0)
+        u->lock = lock_file(lock, LOCK_EXCLUSIVE, false);
+    return u->lock < 0 ? u->lock : 0;
+}
+
 int upper_open(const char *path, struct upper *ret, struct verror *err)
 {
-    *ret = (struct upper){.root = -1, .lock = -1, .parent = -1};
-    _cleanup_free_ char *lock = xasprintf("%s.lock", path), *dir = path_dirname(path);
-    int fd = lock_file(lock, LOCK_EXCLUSIVE, false);
-    if (fd == -EAGAIN)
-        return verror_set(err, EAGAIN, "another daemon writes to %s", path);
-    if (fd < 0)
-        return verror_errno(err, fd, "locking %s", lock);
-    ret->lock = fd;
-    ret->parent = open(dir, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    ret->path = xasprintf("/proc/self/fd/%d/%s", ret->parent, path_basename(path));
-    int r = ret->parent < 0 ? -errno : open_root(ret);
-    if (r == 0 || (r == -ENOENT && ret->parent >= 0))
+    *ret = (struct upper){.root = -1, .lock = -1, .path = xstrdup(path)};
+    if (!path_exists(path))
+        return 0; /* most environments: no descriptor for them */
+    int r = take_lock(ret);
+    if (r == 0)
+        r = open_root(ret);
+    if (r == 0)
         return 0;
     upper_close(ret);
+    if (r == -EAGAIN)
+        return verror_set(err, EAGAIN, "another daemon writes to %s", path);
     return verror_errno(err, r, "%s", path);
 }
 
@@ -60,10 +65,8 @@ void upper_close(struct upper *u)
         close(u->root);
     if (u->lock >= 0)
         close(u->lock);
-    if (u->parent >= 0)
-        close(u->parent);
     free(u->path);
-    *u = (struct upper){.root = -1, .lock = -1, .parent = -1};
+    *u = (struct upper){.root = -1, .lock = -1};
 }
 
 bool upper_exists(const struct upper *u)
@@ -75,10 +78,17 @@ int upper_create(struct upper *u)
 {
     if (upper_exists(u))
         return 0;
-    int r = io_mkdirat(AT_FDCWD, u->path, 0755);
-    if (r < 0 && r != -EEXIST)
-        return r;
-    return open_root(u);
+    int r = take_lock(u);
+    if (r < 0)
+        return r == -EAGAIN ? -EROFS : r;
+    r = io_mkdirat(AT_FDCWD, u->path, 0755);
+    return r < 0 && r != -EEXIST ? r : open_root(u);
+}
+
+void upper_moved(struct upper *u, const char *path)
+{
+    free(u->path);
+    u->path = xstrdup(path);
 }
 
 /* ---- paths ---- */

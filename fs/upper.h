@@ -19,20 +19,22 @@
 #include "env/upper_read.h"
 
 struct upper {
-    int root;   /* O_PATH; -1: the layer does not exist on disk yet */
-    int parent; /* O_PATH: the folder the layer is in */
-    char *path; /* through that descriptor, so that it holds when the environment is renamed */
-    int lock;   /* held exclusively: one writable superblock per upper */
+    int root; /* O_PATH; -1: the layer does not exist on disk yet */
+    char *path;
+    int lock; /* held exclusively: one writable superblock per upper; -1: nothing to write to yet */
     uint64_t serial;
 };
 
-/* path: the folder, which need not exist. Takes the lock PATH.lock; -EAGAIN: another daemon writes
- * to this layer. Empties work and orphans. */
+/* path: the folder, which need not exist; if it does, takes the lock PATH.lock (-EAGAIN: another
+ * daemon writes to this layer) and empties work and orphans. */
 int upper_open(const char *path, struct upper *ret, struct verror *err);
 void upper_close(struct upper *upper); /* idempotent */
 bool upper_exists(const struct upper *upper);
-/* Makes the layer's folders when there are none. */
+/* Makes the layer's folders, and takes its lock, when there are none. -EROFS: another daemon has
+ * the lock. */
 int upper_create(struct upper *upper);
+/* The folder has another path now. */
+void upper_moved(struct upper *upper, const char *path);
 
 /* A folder, as O_PATH; the caller closes. */
 int upper_dir(const struct upper *upper, const char *path);

@@ -184,7 +184,7 @@ class Create(unittest.TestCase):
     def test_what_killed_commands_left_is_swept_away(self):
         """Downloads and half a pack, by the next command that opens the store to write; what belongs to a
         live process stays."""
-        BOX.create("before", "-r", lock("swept.txt", "part-1.0"))
+        BOX.create("swept-before", "-r", lock("swept.txt", "part-1.0"))
         dead, live = ([BOX.venvfs_home / "tmp" / f"lock-{name}", BOX.venvfs_home / "store" / "tmp" / f"{name}-0"]
                       for name in ("999999", "111111"))
         with contextlib.ExitStack() as held:
@@ -195,7 +195,7 @@ class Create(unittest.TestCase):
                 if folder in live:
                     fcntl.lockf(lock_file, fcntl.LOCK_EX)
             (BOX.venvfs_home / "tmp" / "lock-unlocked").mkdir()  # killed between two system calls
-            BOX.create("after", "-r", lock("swept.txt", "part-1.0"))
+            BOX.create("swept-after", "-r", lock("swept.txt", "part-1.0"))
             self.assertEqual([path.exists() for path in dead + live], [False, False, True, True])
             self.assertEqual(os.listdir(BOX.venvfs_home / "tmp"), ["lock-111111"])
         BOX.venvfs("store", "stats")

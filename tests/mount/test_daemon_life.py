@@ -336,6 +336,32 @@ class Switch(Case):
         self.assertEqual((site / "thing" / "__init__.py").read_text(), "version = '2.0'\n")
 
 
+class Damage(unittest.TestCase):
+    def test_a_damaged_package_is_an_error_of_its_reads_and_one_line_in_the_log(self):
+        with harness.Sandbox("damage") as box:
+            wheels = [harness.make_wheel(box.root, name, "1.0", {
+                f"{name}/{n}.bin": os.urandom(300 << 10) for n in range(8)}) for name in ("hurt", "too")]
+            lock = box.root / "lock.txt"
+            lock.write_text(harness.lock_text(*wheels))
+            env = box.create("one", "--without-pip", "-r", lock)
+            for pack in (box.venvfs_home / "store" / "packs").glob("*.pack"):
+                pack.chmod(0o600)
+                with open(pack, "r+b") as file:  # all frames, neither head nor index
+                    file.seek(4096)
+                    file.write(os.urandom(pack.stat().st_size - (64 << 10) - 4096))
+            failed = 0
+            for path in [*env.glob("lib/python3*/site-packages/*/*.bin")] * 2:
+                with self.assertRaises(OSError) as caught:
+                    path.read_bytes()
+                self.assertEqual(caught.exception.errno, errno.EIO)
+                failed += 1
+            self.assertEqual(failed, 32)
+            log = (box.venvfs_home / "daemon.log").read_text()
+            for name in ("hurt", "too"):
+                self.assertEqual(len(re.findall(f"reading a file of {name} failed: ", log)), 1, log)
+            self.assertTrue((env / "bin" / "activate").read_text())
+
+
 class UserNamespace(unittest.TestCase):
     """`run` as a user who can gain no privilege to mount, which is what an unprivileged container, a
     service or a sandbox is: the environment is mounted for the command alone."""
@@ -422,7 +448,9 @@ class UserNamespace(unittest.TestCase):
         self.run_in("no-such-command", status=127)
         process = subprocess.Popen(self.command("python", "-c", "import os, time; print(os.getpid(), flush=True);"
                                                 "time.sleep(60)"), env=self.box.env, cwd=self.box.root,
-                                   stdout=subprocess.PIPE, text=True)
+                                   stdout=subprocess.PIPE, text=True,
+                                   # a job in the background, as of CI, ignores it
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
         self.assertEqual(int(process.stdout.readline()), process.pid)
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=30)
@@ -460,7 +488,7 @@ class UserNamespace(unittest.TestCase):
         command = ["unshare", "-Ur", "sh", "-c", script, "sh", str(harness.PROGRAM), "run", "-n", "one", "true"]
         done = harness.run(self.prefix + command, env=self.box.env, cwd=self.box.root, status=1)
         self.assertRegex(done.stderr, "lacks the privilege.*; and a user namespace cannot be used here: ")
-        self.assertIn("venvfs materialize -n one DIR", done.stderr)
+        self.assertIn("venvfs mount -n one --fallback", done.stderr)
 
 
 class Fast(Case):

@@ -34,6 +34,7 @@ static const struct command commands[] = {
     {"store", "add to, list and verify the store", cmd_store, false},
     {"python", "list and find interpreters", cmd_python, false},
     {"materialize", "write an environment out as plain files", cmd_materialize, false},
+    {"export", "write an environment's packages down", cmd_export, false},
     {"shell-init", "print the completion of a shell", cmd_shell_init, false},
     {"help", "show the help of a command", cmd_help, false},
     {"version", "show the versions of venvfs and its libraries", cmd_version, true},

@@ -38,7 +38,7 @@ _venvfs() {
         ;;
     esac
     case "$command" in
-    show | history | diff | clone | rename | remove | mount | umount)
+    show | history | diff | clone | rename | export | remove | mount | umount)
         _venvfs_offer "$("$program" list --names 2>/dev/null)"
         ;;
     esac

@@ -27,7 +27,7 @@ end
 function __venvfs_wants_env
     set -l words (__venvfs_words)
     contains -- $words[-1] -n --name
-    or contains -- $words[2] show history diff clone rename remove mount umount
+    or contains -- $words[2] show history diff clone rename export remove mount umount
 end
 
 function __venvfs_is

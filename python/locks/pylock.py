@@ -53,13 +53,20 @@ def hashes_of(table):
     return ["%s:%s" % (a, str(hashes[a]).lower()) for a in ("sha256", "sha384", "sha512") if a in hashes]
 
 
+def requested(table):
+    """What `venvfs export` says of a package that is there only because another needs it."""
+    tool = table.get("tool")
+    own = tool.get("venvfs") if isinstance(tool, dict) else None
+    return not isinstance(own, dict) or own.get("requested") is not False
+
+
 def add(answer, target, path, where, name, table):
     base = os.path.dirname(path)
     sources = [k for k in ("vcs", "directory", "archive") if k in table]
     files = "wheels" in table or "sdist" in table
     if len(sources) + files != 1:
         raise LockError("invalid", "%s: it needs exactly one source" % where)
-    record = package(table.get("version"), True, where)
+    record = package(table.get("version"), requested(table), where)
     if files:
         wheels = [file_of(w, where, hashes_of(w)) for w in table.get("wheels") or []]
         sdist = table.get("sdist")

@@ -727,5 +727,154 @@ class LiveRemove(Live):
             self.box.venvfs("remove", self.name)
 
 
+class Export(Life):
+    """What an export makes again is compared with what it was made from."""
+
+    def plain(self, name):
+        """The environment's tree; its own path, which it names, is made alike."""
+        folder = SCRATCH.root / "plain"
+        shutil.rmtree(folder, ignore_errors=True)
+        self.box.venvfs("materialize", "-n", name, folder)
+        found = harness.tree_digest(folder)
+        for path in folder.glob("bin/activate*"):  # they name the prompt, which is the name's
+            found.pop(str(path.relative_to(folder)), None)
+        found.pop("pyvenv.cfg")
+        return found
+
+    def again(self, kind):
+        """Makes an environment from an export, with nothing but the store; returns its name."""
+        name = f"{self.name}-{kind}"
+        file = SCRATCH.root / (f"pylock.{name}.toml" if kind == "pylock" else f"{name}.txt")
+        done = self.box.venvfs("export", "-n", self.name, "-o", file)  # as the name says
+        self.assertEqual(done.stdout, "")
+        self.box.create(name, "-r", file, "--offline")
+        return name
+
+    def same(self, one, other, without=()):
+        trees = self.plain(one), self.plain(other)
+        differing = {path for path in trees[0] | trees[1] if trees[0].get(path) != trees[1].get(path)}
+        self.assertEqual({path for path in differing if not path.endswith(tuple(without))}, set())
+
+    def test_requirements(self):
+        self.box.create(self.name, "-r", lock("one", "thing-1.0", "part-1.0"))
+        text = self.box.venvfs("export", self.name).stdout
+        wheel = WHEELS / "thing-1.0-py3-none-any.whl"
+        self.assertIn(f"thing==1.0 \\\n    --hash=sha256:"
+                      f"{hashlib.sha256(wheel.read_bytes()).hexdigest()}\n", text)
+        self.assertNotIn("pip", text)
+        self.assertEqual(text, self.box.venvfs("export", "-n", self.name).stdout)
+        self.same(self.name, self.again("txt"))
+        self.assertRegex(self.box.venvfs("export", self.name, "--all").stdout, r"(?m)^pip==")
+
+    def test_requirements_are_taken_by_pip(self):
+        self.box.create(self.name, "-r", lock("one", "thing-1.0", "part-1.0"))
+        file = SCRATCH.root / "for-pip.txt"
+        self.box.venvfs("export", "-n", self.name, "-o", file)
+        target = SCRATCH.root / "by-pip"
+        harness.run([harness.default_python(), "-m", "pip", "install", "-q", "--no-index", "--target",
+                     target, "--find-links", WHEELS, "-r", file], env=self.box.env)
+        self.assertEqual((target / "thing" / "__init__.py").read_text(), "v = '1.0'\n")
+
+    def test_pylock_tells_what_was_asked_for(self):
+        self.box.create(self.name)
+        self.box.venvfs("install", "-n", self.name, "thing==1.0")
+        self.same(self.name, self.again("pylock"))
+        file = SCRATCH.root / "pylock.toml"
+        self.box.venvfs("export", "-n", self.name, "-o", file)
+        self.box.create(self.name + "-b", "-r", file, "--offline")
+        rows = {row["name"]: row["requested"] for row in self.box.json("show", self.name + "-b")
+                ["packages"] if not row["seed"]}
+        self.assertEqual(rows, {"thing": True, "part": False})
+        self.same(self.name, self.name + "-b")
+
+    def test_pylock_is_what_the_standard_says(self):
+        self.box.create(self.name)
+        self.box.venvfs("install", "-n", self.name, "thing==1.0")
+        text = self.box.venvfs("export", "-n", self.name, "--format", "pylock").stdout
+        with contextlib.suppress(ImportError):
+            import tomllib
+            facts = tomllib.loads(text)
+            self.assertEqual((facts["lock-version"], facts["created-by"][:7]), ("1.0", "venvfs "))
+            part, thing = facts["packages"]
+            digest = hashlib.sha256((WHEELS / "thing-1.0-py3-none-any.whl").read_bytes()).hexdigest()
+            self.assertEqual(thing, {"name": "thing", "version": "1.0", "wheels": [
+                {"name": "thing-1.0-py3-none-any.whl", "hashes": {"sha256": digest}}]})
+            self.assertEqual(part["tool"], {"venvfs": {"requested": False}})
+        self.box.create(self.name + "-none", "--without-pip")
+        empty = SCRATCH.root / "pylock.empty.toml"
+        self.box.venvfs("export", "-n", self.name + "-none", "-o", empty)
+        self.box.create(self.name + "-empty", "--without-pip", "-r", empty)
+
+    def test_json(self):
+        self.box.create(self.name, "-r", lock("one", "thing-1.0", "part-1.0"))
+        facts = json.loads(self.box.venvfs("export", self.name, "--format", "json").stdout)
+        self.assertEqual([(row["name"], row["file"]) for row in facts["packages"]],
+                         [("part", "part-1.0-py3-none-any.whl"), ("thing", "thing-1.0-py3-none-any.whl")])
+        self.assertEqual(facts["name"], self.name)
+
+    def test_from_a_url(self):
+        self.box.create(self.name)
+        self.box.venvfs("install", "-n", self.name, WHEELS / "other-3.1-py3-none-any.whl")
+        text = self.box.venvfs("export", self.name).stdout
+        self.assertRegex(text, r"(?m)^other @ file:///.*/other-3\.1-py3-none-any\.whl \\\n    --hash=")
+        self.same(self.name, self.again("txt"))
+        self.same(self.name, self.again("pylock"))
+
+    def test_editable(self):
+        folder = harness.make_source(BOX.root / "a source", "made", files={"made.py": "m = 1\n"})
+        file = SCRATCH.root / "editable.txt"
+        file.write_text(f"-e '{folder}'\n" + lock("one", "thing-1.0", "part-1.0").read_text())
+        self.box.create(self.name, "-r", file)
+        done = self.box.venvfs("export", self.name)
+        self.assertIn(f"-e '{folder}'\n", done.stdout)
+        self.assertIn("thing==1.0 \\\n    --hash=", done.stdout)
+        self.same(self.name, self.again("txt"))
+        self.same(self.name, self.again("pylock"))
+
+    def test_from_a_folder_pip_can_check_no_hash(self):
+        folder = harness.make_source(BOX.root / "built", "built", files={"built.py": "b = 1\n"})
+        self.box.create(self.name, "-r", lock("one", "thing-1.0", "part-1.0"))
+        self.box.venvfs("install", "-n", self.name, folder)
+        done = self.box.venvfs("export", self.name)
+        self.assertIn(f"built @ file://{folder}\n", done.stdout)
+        self.assertNotIn("--hash", done.stdout)
+        self.assertIn("warning: no hashes are written: built comes from", done.stderr)
+        file = SCRATCH.root / "pylock.built.toml"
+        self.assertNotIn("warning", self.box.venvfs("export", self.name, "-o", file).stderr)
+        self.assertIn(f'directory = {{path = "{folder}"}}', file.read_text())
+        self.box.create(self.name + "-b", "-r", file)
+        self.assertEqual(packages(self.box, self.name + "-b"), packages(self.box, self.name))
+
+    @unittest.skipUnless(shutil.which("git"), "no git")
+    def test_from_a_repository(self):
+        folder = harness.make_source(BOX.root / "repository", "kept", files={"kept.py": "k = 1\n"})
+        git = ["git", "-C", str(folder), "-c", "user.name=t", "-c", "user.email=t@example.org"]
+        harness.run([*git, "init", "-q"], env=self.box.env)
+        harness.run([*git, "add", "."], env=self.box.env)
+        harness.run([*git, "commit", "-qm", "one"], env=self.box.env)
+        commit = harness.run([*git, "rev-parse", "HEAD"], env=self.box.env).stdout.strip()
+        self.box.create(self.name)
+        self.box.venvfs("install", "-n", self.name, f"kept @ git+file://{folder}")
+        done = self.box.venvfs("export", self.name)
+        self.assertIn(f"kept @ git+file://{folder}@{commit}\n", done.stdout)
+        file = SCRATCH.root / "pylock.kept.toml"
+        self.box.venvfs("export", self.name, "-o", file)
+        self.assertIn(f'commit-id = "{commit}"', file.read_text())
+        self.box.create(self.name + "-b", "-r", file)
+        rows = [row for row in self.box.json("show", self.name + "-b")["packages"]
+                if row["name"] == "kept"]
+        self.assertEqual(rows[0]["direct_url"]["vcs_info"]["commit_id"], commit)
+
+    def test_wrong_usage(self):
+        self.box.create(self.name, "--without-pip")
+        self.box.venvfs("export", self.name, "--format", "yaml", status=2)
+        self.box.venvfs("export", self.name, "-n", self.name, status=2)
+        done = self.box.venvfs("export", self.name, "-o", "/nonexistent/x.txt", status=1)
+        self.assertIn("/nonexistent/x.txt", done.stderr)
+        done = self.box.venvfs("export", self.name, "--format", "pylock", "-o",
+                               SCRATCH.root / "odd.lock")
+        self.assertIn("pylock.NAME.toml", done.stderr)
+
+
 if __name__ == "__main__":
     harness.main(needs_fuse=False)

@@ -32,6 +32,15 @@ struct layout_place {
 int layout_place(const struct layout *layout, const char *member, struct layout_place *ret,
                  struct verror *err);
 
+/* May a package have a file at this path from the environment's root (it has passed
+ * layout_member_problem())? -EBADMSG as above. */
+int layout_check_path(const struct layout *layout, const char *path, struct verror *err);
+
+/* What RECORD means by a path: the opposite of layout_record_path(), for whatever an installer may
+ * have written, but for absolute paths. "." and ".." are resolved by text, lib64/ is lib/.
+ * malloc'ed; NULL: it leads out of the environment. */
+char *layout_record_place(const struct layout *layout, const char *path);
+
 /* A path as RECORD writes it, relative to site-packages; malloc'ed. */
 char *layout_record_path(const struct layout *layout, const char *path);
 

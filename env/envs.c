@@ -262,6 +262,7 @@ int env_create(const struct home *home, const char *name, struct env **ret, stru
     struct env *env = env_new(home, name);
     _cleanup_free_ char *current = path_join(env->dir, "current");
     _cleanup_free_ char *slot_path = path_join(env->dir, "slot");
+    _cleanup_free_ char *upper = path_join(env->dir, "upper");
     unsigned slot = 0;
     int r = 0;
     bool exists = path_exists(current);
@@ -269,6 +270,9 @@ int env_create(const struct home *home, const char *name, struct env **ret, stru
         exists = path_exists(current); /* made by whom we waited for */
     if (exists)
         r = verror_set(err, EEXIST, "environment %s exists already", name);
+    /* Of an unfinished creator; else it would show in the new environment. */
+    if (r == 0 && (r = path_remove_tree(upper)) < 0)
+        verror_errno(err, r, "removing %s", upper);
     if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
         verror_errno(err, r, "writing %s", slot_path);
     if (r < 0) {

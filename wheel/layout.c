@@ -80,8 +80,7 @@ const char *layout_member_problem(const char *name, size_t len)
     return NULL;
 }
 
-/* Names in bin/ that the environment makes itself: its interpreters and activation files. */
-static bool is_reserved_in_bin(const char *name)
+bool layout_is_reserved_in_bin(const char *name)
 {
     static const char *const activation[] = {
         "activate",         "activate.csh",  "activate.fish",       "activate.nu",
@@ -108,7 +107,7 @@ const char *layout_bin_name_problem(const char *name)
     const char *problem = layout_member_problem(name, len);
     if (problem)
         return problem;
-    return is_reserved_in_bin(name) ? "is one of the environment's own files" : NULL;
+    return layout_is_reserved_in_bin(name) ? "is one of the environment's own files" : NULL;
 }
 
 static int refuse(struct verror *err, const char *member, const char *why)

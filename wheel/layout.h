@@ -47,6 +47,9 @@ char *layout_record_path(const struct layout *layout, const char *path);
 /* May a file of a package have this name in bin/? NULL, or why not ("is empty", ...). */
 const char *layout_bin_name_problem(const char *name);
 
+/* Is it one of the environment's own files in bin/: its interpreters and activation files? */
+bool layout_is_reserved_in_bin(const char *name);
+
 /* May a zip member have this name? A folder's name ends in '/'. NULL, or why not. */
 const char *layout_member_problem(const char *name, size_t len);
 

@@ -130,9 +130,11 @@ static void read_one(void *arg, size_t worker)
     if (r < 0)
         verror_prefix(&d->error, "%s", d->dist_info);
     d->state = r < 0 ? INSTALLED_REFUSED : editable ? INSTALLED_EDITABLE : INSTALLED_PACKAGE;
+    uint64_t bytes = d->plan->bytes;
     if (d->state != INSTALLED_PACKAGE)
         drop_plan(d);
-    progress_advance(job->progress, 1, 0);
+    progress_add_total(job->progress, 0, bytes);
+    progress_advance(job->progress, 1, bytes);
 }
 
 static int read_all(struct installed *in, const struct wheel_options *options, struct verror *err)

@@ -174,7 +174,10 @@ static char *readable(const struct strbuf *words)
             strbuf_addstr(&sb, "...");
             break;
         }
-        strbuf_addch(&sb, c ? (char)c : ' ');
+        if (c)
+            strbuf_addch(&sb, words->buf[i]);
+        else
+            strbuf_addch(&sb, ' ');
     }
     return strbuf_detach(&sb, NULL);
 }

@@ -148,9 +148,9 @@ static void add_virtual_env(struct venv *v, const char *text)
     for (const char *p = text; (p = strstr(p, key));) {
         p += sizeof(key) - 1;
         bool quoted = *p == '"' || *p == '\'';
-        const char end[] = {quoted ? *p : '\n', '\n', '\0'};
+        const char end[] = {*p, '\n', '\0'};
         const char *s = p + quoted;
-        _cleanup_free_ char *path = xstrndup(s, strcspn(s, end));
+        _cleanup_free_ char *path = xstrndup(s, strcspn(s, quoted ? end : "\n"));
         if (is_plain_path(path))
             add(&v->names, path);
     }
@@ -167,13 +167,27 @@ static void read_activate(struct venv *v)
 
 /* ---- lib/pythonX.Y ---- */
 
+/* "X.Y": one digit that is not 0, at most two. Returns what is behind, or NULL. */
+static const char *parse_version(const char *p, unsigned *major, unsigned *minor)
+{
+    if (p[0] < '1' || p[0] > '9' || p[1] != '.' || p[2] < '0' || p[2] > '9')
+        return NULL;
+    *major = (unsigned)(p[0] - '0');
+    *minor = (unsigned)(p[2] - '0');
+    if (p[3] < '0' || p[3] > '9')
+        return p + 3;
+    *minor = 10 * *minor + (unsigned)(p[3] - '0');
+    return p + 4;
+}
+
 /* Free-threaded builds have a "t" behind the version. */
 static bool parse_python_dir(const char *name, unsigned *major, unsigned *minor)
 {
-    int at = 0;
-    if (sscanf(name, "python%1u.%2u%n", major, minor, &at) != 2 || at == 0 || name[6] == '0')
+    static const char stem[] = "python";
+    if (strncmp(name, stem, sizeof(stem) - 1) != 0)
         return false;
-    return !name[at] || strcmp(name + at, "t") == 0;
+    const char *rest = parse_version(name + sizeof(stem) - 1, major, minor);
+    return rest && (!*rest || strcmp(rest, "t") == 0);
 }
 
 static bool has_site(const char *lib, const char *name)
@@ -202,7 +216,7 @@ static int find_python_dir(struct venv *v, struct verror *err)
     _cleanup_free_ char *lib = path_join(v->root, "lib");
     unsigned major = 0, minor = 0;
     char wanted[32] = "";
-    if (v->version && sscanf(v->version, "%1u.%2u", &major, &minor) == 2)
+    if (v->version && parse_version(v->version, &major, &minor))
         (void)snprintf(wanted, sizeof(wanted), "python%u.%u", major, minor);
     DIR *dir = opendir(lib);
     const struct dirent *de;

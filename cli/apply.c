@@ -26,7 +26,9 @@ void apply_release(struct apply *a)
     interp_free(a->interp);
     env_free(a->env);
     free(a->resolved);
-    free(a->editable);
+    for (size_t i = 0; i < a->n_editables; i++)
+        free(a->editables[i]);
+    free(a->editables);
     *a = (struct apply){0};
 }
 
@@ -66,6 +68,8 @@ void apply_interp(struct apply *a, struct interp *interp)
         a->reseed |= a->next->packages[0].seed;
         manifest_drop(a->next, a->next->packages[0].normalised);
     }
+    if (differs) /* their paths name the Python */
+        manifest_drop_editables(a->next);
     manifest_set_interp(a->next, interp);
     free(a->next->target_key);
     a->next->target_key = key;
@@ -81,7 +85,7 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
     int r = session_store(s, err);
     if (r < 0)
         return r;
-    r = env_create(&s->home, name, &a->env, err);
+    r = session_create_env(s, name, &a->env, err);
     if (r < 0)
         return r;
     a->created = true;
@@ -174,6 +178,7 @@ static void merge(struct manifest *m, const struct lock_result *result, bool exa
         const struct manifest_package *old = manifest_package_named(m, name);
         bool requested = !exact && old && old->requested;
         merge_package(m, &result->packages[i]);
+        manifest_drop_editable(m, name);
         if (requested)
             manifest_find(m, name)->requested = true;
     }
@@ -207,7 +212,8 @@ int apply_fulfil(struct apply *a, struct lock_request *request, bool exact, stru
 
 int apply_unchanged(const struct apply *a, struct verror *err)
 {
-    if (!a->before || !manifest_packages_differ(a->before, a->next))
+    if (!a->before || (!manifest_packages_differ(a->before, a->next) &&
+                       manifest_editables_named(a->before, a->next)))
         return 0;
     print_difference(a->before, a->next);
     return verror_set(err, EBUSY,
@@ -266,10 +272,6 @@ int apply_show(struct apply *a, bool fallback, struct verror *err)
     if (r < 0)
         return r;
     a->created = false;
-    if (a->editable && (!a->before || manifests_differ(a->before, a->env->manifest)))
-        print_warning("%s is not installed itself: that would be editable, and environments are "
-                      "read-only in this version",
-                      a->editable);
     print_difference(a->before, a->env->manifest);
     return 0;
 }

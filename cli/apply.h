@@ -2,7 +2,7 @@
  *
  *   1. the environment is locked (env_open() or env_create())
  *   2. the store is locked shared, from the first "do we have it"
- *   3. the next manifest is built from the current one (lock_fulfil(), seeds, removals)
+ *   3. the next manifest is built from the current one (lock_fulfil(), editables, seeds, removals)
  *   4. when it differs, env_commit() makes it the current generation (apply_commit())
  *   5. the daemon shows it, and the difference is printed (apply_show())
  *
@@ -26,10 +26,11 @@ struct apply {
     struct env *env;
     struct interp *interp;
     struct manifest *before, *next; /* before: NULL for a new environment */
-    char *resolved; /* what pip resolved, for the environment's resolved.txt, or NULL */
-    char *editable; /* a project that its lock wants editable: not installed, to be said, or NULL */
-    bool reseed;    /* apply_interp() dropped the seed: apply_seed() brings it back */
-    bool created;   /* the environment was made here and is not shown yet */
+    char *resolved;   /* what pip resolved, for the environment's resolved.txt, or NULL */
+    char **editables; /* folders of the projects that are wanted editable */
+    size_t n_editables;
+    bool reseed;  /* apply_interp() dropped the seed: apply_seed() brings it back */
+    bool created; /* the environment was made here and is not shown yet */
     /* How packages are ingested: */
     bool compile;
     unsigned levels;

@@ -9,6 +9,8 @@
 #include "base/path.h"
 #include "cli/address.h"
 #include "cli/commands.h"
+#include "cli/difference.h"
+#include "cli/editables.h"
 #include "cli/from_lock.h"
 #include "cli/link.h"
 #include "cli/print.h"
@@ -28,7 +30,7 @@ static const struct command_help help = {
 struct create {
     const char *python, *prompt;
     struct lock_choice locks;
-    bool system_site_packages, without_pip, no_compile, offline, refresh, fallback;
+    bool system_site_packages, without_pip, no_compile, no_accelerator, offline, refresh, fallback;
     unsigned levels;
     size_t jobs;
 };
@@ -105,8 +107,12 @@ static int create(struct session *s, const struct create *o, const struct place 
     if (r < 0)
         return r;
     a.next->system_site_packages = o->system_site_packages;
+    if (o->no_accelerator)
+        settings_set(a.next, "import_hook", json_false());
     if (o->locks.files.n)
         r = apply_locks(&a, &o->locks, err);
+    if (r == 0)
+        r = apply_editables(&a, err);
     if (r == 0 && !o->without_pip)
         r = apply_seed(&a, err);
     if (r == 0)
@@ -135,6 +141,8 @@ int cmd_create(int argc, char **argv)
         {0, "without-pip", OPTION_FLAG, &o.without_pip, NULL, "leave pip out"},
         {0, "no-compile", OPTION_FLAG, &o.no_compile, NULL, "make no bytecode"},
         {0, "optimize", OPTION_BITS, &o.levels, "N", "also make bytecode of level 1 or 2"},
+        {0, "no-accelerator", OPTION_FLAG, &o.no_accelerator, NULL,
+         "leave out _venvfs.pth, which makes imports faster"},
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},
         {0, "offline", OPTION_FLAG, &o.offline, NULL, "start no download"},
         {0, "refresh", OPTION_FLAG, &o.refresh, NULL, "resolve what is not pinned again"},

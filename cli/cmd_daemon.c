@@ -8,6 +8,7 @@
 #include "cli/session.h"
 #include "fs/control.h"
 #include "fs/daemon.h"
+#include "fs/private.h"
 
 static const struct command_help daemon_help = {
     .name = "daemon",
@@ -24,9 +25,13 @@ static const struct command_help up_help = {
 int cmd_daemon(int argc, char **argv)
 {
     enum { NOT_GIVEN = 5000 };
-    size_t number = NOT_GIVEN;
+    size_t number = NOT_GIVEN, fuse = NOT_GIVEN;
+    const char *env = NULL, *address = NULL;
     const struct option_spec specs[] = {
         {0, "ready-fd", OPTION_NUMBER, &number, "N", "write one line there when it serves"},
+        {0, "fuse-fd", OPTION_NUMBER, &fuse, "N", NULL}, /* these three: fs/private.h */
+        {0, "environment", OPTION_STRING, &env, "ENV", NULL},
+        {0, "address", OPTION_STRING, &address, "DIR", NULL},
         OPTIONS_END,
     };
     _cleanup_words_ struct words operands = {0};
@@ -37,7 +42,9 @@ int cmd_daemon(int argc, char **argv)
         return r;
     int ready = number == NOT_GIVEN ? open("/dev/null", O_WRONLY | O_CLOEXEC) : (int)number;
     r = session_open(&s, &err);
-    if (r == 0)
+    if (r == 0 && fuse != NOT_GIVEN && env && address)
+        r = private_serve(&s.home, env, address, (int)fuse, ready, &err);
+    else if (r == 0)
         r = daemon_run(&s.home, ready, &err);
     return r < 0 ? print_error(&err) : EXIT_DONE;
 }

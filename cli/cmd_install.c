@@ -32,7 +32,7 @@ static const struct command_help uninstall_help = {
 struct change {
     const char *env;
     struct words files, packages;
-    bool offline, refresh, upgrade, no_deps, fallback;
+    bool offline, refresh, upgrade, no_deps, fallback, no_wait;
     size_t jobs;
 };
 
@@ -161,7 +161,8 @@ static int drop(struct apply *a, const char *requirement, struct verror *err)
     _cleanup_free_ char *name = requirement_name(requirement);
     if (!name)
         return verror_set(err, EINVAL, "\"%s\" does not name a package", requirement);
-    if (manifest_drop(a->next, name) || manifest_package_named(a->before, name))
+    if (manifest_drop(a->next, name) || manifest_drop_editable(a->next, name) ||
+        manifest_package_named(a->before, name))
         return 0;
     return not_installed(a, name, err);
 }
@@ -205,6 +206,7 @@ static int run(const struct command_help *help, const struct option_spec *specs,
     if (r == OPTIONS_GO && !o->packages.n && !o->files.n)
         r = print_usage_error(help->name, "name a package, or a file with -r");
     if (r == OPTIONS_GO) {
+        s.no_wait = o->no_wait;
         r = session_open(&s, &err);
         if (r == 0)
             r = act(&s, o, &err);
@@ -227,6 +229,7 @@ int cmd_install(int argc, char **argv)
         {0, "offline", OPTION_FLAG, &o.offline, NULL, "start no download"},
         {0, "refresh", OPTION_FLAG, &o.refresh, NULL, "resolve again, whatever is remembered"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
+        {0, "no-wait", OPTION_FLAG, &o.no_wait, NULL, "fail where another process changes it"},
         OPTIONS_END,
     };
     return run(&install_help, specs, &o, install, argc, argv);
@@ -241,6 +244,7 @@ int cmd_uninstall(int argc, char **argv)
         {'r', "requirement", OPTION_WORDS, &o.files, "FILE", "a requirements file; repeatable"},
         {'y', "yes", OPTION_FLAG, &yes, NULL, "accepted as pip's; nothing is asked"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
+        {0, "no-wait", OPTION_FLAG, &o.no_wait, NULL, "fail where another process changes it"},
         OPTIONS_END,
     };
     return run(&uninstall_help, specs, &o, uninstall, argc, argv);

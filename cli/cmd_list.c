@@ -8,7 +8,9 @@
 static const struct command_help help = {
     .name = "list",
     .synopsis = "[--json]",
-    .about = "Lists the environments: name, Python, packages and address.",
+    .about =
+        "Lists the environments: name, Python, packages and address. A damaged one is named on\n"
+        "standard error, and the exit code is 1.",
 };
 
 static void print_names(char **names, size_t n)
@@ -17,51 +19,57 @@ static void print_names(char **names, size_t n)
         puts(names[i]);
 }
 
-/* One that cannot be read is named on standard error; the others are listed all the same. */
-static struct env *open_readable(struct session *s, const char *name)
+/* One that cannot be read is named on standard error, and the exit code says so; the others are
+ * listed all the same. */
+static struct env *open_readable(struct session *s, const char *name, int *exit_code)
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
     struct env *env;
     if (env_open(&s->home, name, false, false, &env, &err) == 0)
         return env;
     print_warning("%s", verror_message(&err));
+    *exit_code = EXIT_FAILED;
     return NULL;
 }
 
-static void print_facts(struct session *s, char **names, size_t n)
+static int print_facts(struct session *s, char **names, size_t n)
 {
     json_t *array = json_array();
+    int exit_code = EXIT_DONE;
     for (size_t i = 0; i < n; i++) {
-        struct env *env = open_readable(s, names[i]);
+        struct env *env = open_readable(s, names[i], &exit_code);
         if (env)
             json_array_append_new(array, facts_of_env(&s->home, env));
         env_free(env);
     }
     print_json(json_pack("{s:o}", "environments", array));
+    return exit_code;
 }
 
-static void print_rows(struct session *s, char **names, size_t n)
+static int print_rows(struct session *s, char **names, size_t n)
 {
     if (!n) {
         print_note("no environment yet; venvfs create NAME makes one");
-        return;
+        return EXIT_DONE;
     }
+    int exit_code = EXIT_DONE;
     struct table *table = table_new(4);
     table_cell(table, "NAME");
     table_cell(table, "PYTHON");
     table_cell(table, "PACKAGES");
     table_cell(table, "ADDRESS");
     for (size_t i = 0; i < n; i++) {
-        struct env *env = open_readable(s, names[i]);
+        struct env *env = open_readable(s, names[i], &exit_code);
         if (!env)
             continue;
         table_cell(table, "%s", env->name);
         table_cell(table, "%s", env->manifest->version);
-        table_cell(table, "%zu", env->manifest->n_packages);
+        table_cell(table, "%zu", env->manifest->n_packages + env->manifest->n_editables);
         table_cell(table, "%s", env->manifest->address);
         env_free(env);
     }
     table_print(table);
+    return exit_code;
 }
 
 int cmd_list(int argc, char **argv)
@@ -85,12 +93,13 @@ int cmd_list(int argc, char **argv)
         r = env_list(&s.home, &names, &n, &err);
     if (r < 0)
         return print_error(&err);
+    r = EXIT_DONE;
     if (json)
-        print_facts(&s, names, n);
+        r = print_facts(&s, names, n);
     else if (names_only)
         print_names(names, n);
     else
-        print_rows(&s, names, n);
+        r = print_rows(&s, names, n);
     env_list_free(names, n);
-    return EXIT_DONE;
+    return r;
 }

@@ -41,7 +41,7 @@ static int decide_word(const struct session *s, const char *word, struct target 
     if (r < 0)
         return r;
     if (kind == WORD_NEITHER)
-        return verror_set(err, ENOENT, "%s is neither a folder nor an environment", word);
+        return verror_set(err, ENOENT, "\"%s\" is neither a folder nor an environment", word);
     if (kind == WORD_ENV)
         t->env = xstrdup(word);
     else if (!(t->env = env_name_at(&s->home, word)))
@@ -66,7 +66,7 @@ static int mount_env(struct session *s, const char *name, bool fallback, char **
                      struct verror *err)
 {
     struct env *env;
-    int r = env_open(&s->home, name, true, true, &env, err);
+    int r = session_env_named(s, name, &env, err);
     if (r < 0)
         return r;
     *address = xstrdup(env->manifest->address);
@@ -168,6 +168,7 @@ static int run(const struct mount_options *o, const char *env, const struct word
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_session_ struct session s = SESSION_INIT;
     struct target t = {NULL, NULL};
+    s.no_wait = o->no_wait;
     if (session_open(&s, &err) < 0)
         return print_error(&err);
     const char *word = env || !operands->n ? NULL : operands->v[0];
@@ -201,11 +202,16 @@ int cmd_mount(int argc, char **argv)
         {0, "group", OPTION_WORDS, &o.choice.groups, "G", "this dependency group; repeatable"},
         {0, "extra", OPTION_WORDS, &o.choice.extras, "E", "this extra; repeatable"},
         {0, "no-dev", OPTION_FLAG, &o.choice.no_dev, NULL, "leave the group dev out"},
-        {0, "no-project", OPTION_FLAG, &o.no_project, NULL, "leave the project itself out"},
+        {0, "no-project", OPTION_FLAG, &o.no_project, NULL,
+         "leave the project itself out, now and later"},
+        {0, "project", OPTION_FLAG, &o.with_project, NULL, "no longer leave it out"},
+        {0, "no-accelerator", OPTION_FLAG, &o.no_accelerator, NULL,
+         "leave out _venvfs.pth, which makes imports faster"},
         {0, "no-link", OPTION_FLAG, &o.no_link, NULL, "make no .venv; the path is in the hub"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},
         {0, "offline", OPTION_FLAG, &o.offline, NULL, "start no download"},
+        {0, "no-wait", OPTION_FLAG, &o.no_wait, NULL, "fail where another process changes it"},
         OPTIONS_END,
     };
     _cleanup_words_ struct words operands = {0};

@@ -13,6 +13,8 @@
 #include "cli/print.h"
 #include "cli/session.h"
 #include "cli/show_env.h"
+#include "fs/control.h"
+#include "fs/private.h"
 
 static const struct command_help help = {
     .name = "run",
@@ -20,16 +22,17 @@ static const struct command_help help = {
     .about =
         "Runs a command as in the activated environment: its bin/ is first in PATH, VIRTUAL_ENV\n"
         "is set. CMD may be a Python file. The exit code is the command's own; 127 when there\n"
-        "is no such command, 126 when it cannot be run.",
+        "is no such command, 126 when it cannot be run. Where this user may not mount, the\n"
+        "environment is mounted for the command alone, in a user namespace.",
     .stop_at_operand = true,
     .min = 1,
     .max = OPERANDS_ANY,
 };
 
 /* As bin/activate leaves them. */
-static void enter(const struct env *env)
+static void enter(const struct env *env, const char *address)
 {
-    const char *address = env->manifest->address, *path = getenv("PATH");
+    const char *path = getenv("PATH");
     _cleanup_free_ char *with_bin =
         xasprintf("%s/bin%s%s", address, path && path[0] ? ":" : "", path ? path : "");
     const char *prompt = env->manifest->prompt;
@@ -66,20 +69,48 @@ static int execute(const struct words *command)
     return e == ENOENT ? NOT_FOUND : NOT_RUNNABLE;
 }
 
-/* Plain files of the current generation are run as they are; stale ones are replaced, for which the
- * environment is opened again, locked. */
-static int make_visible(struct session *s, struct env **env, struct verror *err)
+/* Mounts it for this process alone, at the address when that leads to the hub. err: why the usual
+ * way is barred. */
+static int show_privately(const struct session *s, const struct env *env, char **address,
+                          struct verror *err)
 {
+    _cleanup_verror_ struct verror second = VERROR_INIT;
+    _cleanup_free_ char *leads_to = env_name_of_path(&s->home, *address);
+    if (!leads_to || strcmp(leads_to, env->name) != 0) {
+        free(*address);
+        *address = hub_path(&s->home, env->name);
+    }
+    if (private_mount(&s->home, env->name, *address, &second) == 0) {
+        verror_release(err);
+        return 0;
+    }
+    _cleanup_free_ char *first = xstrdup(verror_message(err));
+    _cleanup_free_ char *hint = err->hint ? xstrdup(err->hint) : NULL;
+    verror_set(err, EPERM, "%s; and %s", first, verror_message(&second));
+    if (hint)
+        verror_hint(err, "%s", hint);
+    return -EPERM;
+}
+
+/* Plain files of the current generation are run as they are; stale ones are replaced, for which the
+ * environment is opened again, locked. *address: where it is to be seen from here on; malloc'ed. */
+static int make_visible(struct session *s, struct env **env, char **address, struct verror *err)
+{
+    *address = xstrdup((*env)->manifest->address);
     if (fallback_current(&s->home, *env))
         return 0;
     if (fallback_owns(&s->home, (*env)->name, (*env)->manifest->address)) {
         _cleanup_free_ char *name = xstrdup((*env)->name);
         env_free(steal_ptr(*env));
-        int r = env_open(&s->home, name, true, true, env, err);
+        int r = session_env_named(s, name, env, err);
         if (r < 0)
             return r;
     }
-    return show_env(s, *env, SHOW, err);
+    int r = show_env(s, *env, SHOW, err);
+    _cleanup_verror_ struct verror barred = VERROR_INIT;
+    if (r == -ESTALE && !path_exists(*address) && fuse_usable(&barred) == -EPERM)
+        r = verror_move(err, &barred); /* seen in the hub, it needs no way to it */
+    return r == -EPERM ? show_privately(s, *env, address, err) : r;
 }
 
 int cmd_run(int argc, char **argv)
@@ -96,18 +127,19 @@ int cmd_run(int argc, char **argv)
     if (r != OPTIONS_GO)
         return r;
     struct env *env = NULL;
+    _cleanup_free_ char *address = NULL;
     r = session_open(&s, &err);
     if (r == 0)
         r = session_env(&s, name, false, &env, &err);
     if (r == 0)
-        r = make_visible(&s, &env, &err);
+        r = make_visible(&s, &env, &address, &err);
     if (no_fuse(r) && env)
         no_fuse_hint(&err, env->name);
     if (r < 0) {
         env_free(env);
         return print_error(&err);
     }
-    enter(env);
+    enter(env, address);
     env_free(env);
     return execute(&command);
 }

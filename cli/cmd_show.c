@@ -33,7 +33,7 @@ static int show_text(const struct env *env)
         printf("  project     %s\n", m->project);
     printf("  python      %s (%s)\n", m->version, m->executable);
     printf("  generation  %u: %s\n", m->generation, m->reason);
-    printf("  packages    %zu\n", m->n_packages);
+    printf("  packages    %zu\n", m->n_packages + m->n_editables);
     struct table *table = table_new(3);
     table_cell(table, "PACKAGE");
     table_cell(table, "VERSION");
@@ -44,7 +44,13 @@ static int show_text(const struct env *env)
         table_cell(table, "%s", p->version);
         table_cell(table, "%s", p->seed ? "seeded" : p->requested ? "requested" : "");
     }
-    if (m->n_packages) {
+    for (size_t i = 0; i < m->n_editables; i++) {
+        const struct manifest_editable *e = &m->editables[i];
+        table_cell(table, "%s", e->name);
+        table_cell(table, "%s", e->version);
+        table_cell(table, "editable %s", e->path);
+    }
+    if (m->n_packages + m->n_editables) {
         putchar('\n');
         table_print(table);
     } else {

@@ -1,6 +1,8 @@
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
+#include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print.h"
@@ -24,21 +26,64 @@ static int not_running(const struct session *s, bool json, struct verror *err)
     return EXIT_DONE;
 }
 
-static void print_value(const char *key, const json_t *value, int indent)
+/* The daemon tells numbers; people read units. */
+enum unit { PLAIN, BYTES, TIME };
+
+static enum unit unit_of(const char *key)
+{
+    static const struct {
+        const char *key;
+        enum unit unit;
+    } units[] = {
+        {"started", TIME},      {"rss_anon", BYTES},    {"rss_shmem", BYTES},
+        {"frame_bytes", BYTES}, {"frame_limit", BYTES},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(units); i++)
+        if (strcmp(units[i].key, key) == 0)
+            return units[i].unit;
+    return PLAIN;
+}
+
+/* "2026-11-24 19:36:17, 5 min ago", in the reader's time zone. malloc'ed. */
+static char *time_text(json_int_t epoch)
+{
+    time_t at = (time_t)epoch;
+    long ago = (long)difftime(time(NULL), at);
+    struct tm tm;
+    char text[32] = "";
+    if (localtime_r(&at, &tm))
+        strftime(text, sizeof(text), "%Y-%m-%d %H:%M:%S", &tm);
+    if (ago < 120)
+        return xasprintf("%s, %ld s ago", text, ago);
+    if (ago < 2 * 3600)
+        return xasprintf("%s, %ld min ago", text, ago / 60);
+    if (ago < 2 * 86400)
+        return xasprintf("%s, %ld h ago", text, ago / 3600);
+    return xasprintf("%s, %ld days ago", text, ago / 86400);
+}
+
+/* malloc'ed; NULL: not of one value. */
+static char *value_text(const char *key, const json_t *value)
 {
     char bytes[PRINT_BYTES_SIZE];
-    size_t len = strlen(key);
-    bool is_size = len > 6 && strcmp(key + len - 6, "_bytes") == 0;
-    if (json_is_integer(value) && is_size)
-        printf("%*s%-*.*s %s\n", indent, "", 20 - indent, (int)len - 6, key,
-               print_bytes((uint64_t)json_integer_value(value), bytes));
-    else if (json_is_string(value))
-        printf("%*s%-*s %s\n", indent, "", 20 - indent, key, json_string_value(value));
-    else if (json_is_integer(value))
-        printf("%*s%-*s %" JSON_INTEGER_FORMAT "\n", indent, "", 20 - indent, key,
-               json_integer_value(value));
-    else if (json_is_boolean(value))
-        printf("%*s%-*s %s\n", indent, "", 20 - indent, key, json_is_true(value) ? "yes" : "no");
+    json_int_t n = json_integer_value(value);
+    if (json_is_string(value))
+        return xstrdup(json_string_value(value));
+    if (json_is_boolean(value))
+        return xstrdup(json_is_true(value) ? "yes" : "no");
+    if (!json_is_integer(value))
+        return NULL;
+    enum unit unit = unit_of(key);
+    if (unit == BYTES)
+        return xstrdup(print_bytes((uint64_t)n, bytes));
+    return unit == TIME ? time_text(n) : xasprintf("%" JSON_INTEGER_FORMAT, n);
+}
+
+static void print_value(const char *key, const json_t *value, int indent)
+{
+    _cleanup_free_ char *text = value_text(key, value);
+    if (text)
+        printf("%*s%-*s %s\n", indent, "", 20 - indent, key, text);
 }
 
 /* The daemon's answer is made of objects, arrays and plain values; three levels are enough to say
@@ -64,7 +109,7 @@ static void print_object(json_t *object, int indent)
     json_t *value;
     json_object_foreach(object, key, value)
     {
-        if (json_is_object(value) || json_is_array(value))
+        if (json_object_size(value) || json_array_size(value))
             printf("%*s%s\n", indent, "", key);
         if (json_is_object(value) && indent < 8)
             print_object(value, indent + 2);

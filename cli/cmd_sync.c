@@ -1,4 +1,5 @@
 #include "cli/commands.h"
+#include "cli/editables.h"
 #include "cli/from_lock.h"
 #include "cli/print.h"
 
@@ -13,7 +14,7 @@ static const struct command_help help = {
 struct sync {
     const char *env, *python;
     struct lock_choice choice;
-    bool locked, offline, refresh, fallback;
+    bool locked, offline, refresh, fallback, no_wait;
     size_t jobs;
 };
 
@@ -29,6 +30,8 @@ static int sync_env(struct session *s, const struct sync *o, struct verror *err)
     a.offline = o->offline;
     a.refresh = o->refresh;
     r = apply_locks(&a, &o->choice, err);
+    if (r == 0)
+        r = apply_editables(&a, err);
     if (r == 0 && a.reseed)
         r = apply_seed(&a, err);
     if (r == 0 && o->locked)
@@ -54,6 +57,7 @@ int cmd_sync(int argc, char **argv)
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},
         {0, "offline", OPTION_FLAG, &o.offline, NULL, "start no download"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
+        {0, "no-wait", OPTION_FLAG, &o.no_wait, NULL, "fail where another process changes it"},
         OPTIONS_END,
     };
     _cleanup_words_ struct words operands = {0};
@@ -61,6 +65,7 @@ int cmd_sync(int argc, char **argv)
     _cleanup_session_ struct session s = SESSION_INIT;
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r == OPTIONS_GO) {
+        s.no_wait = o.no_wait;
         r = session_open(&s, &err);
         if (r == 0)
             r = sync_env(&s, &o, &err);

@@ -55,7 +55,8 @@ static int umount_dir(struct session *s, const char *word, struct verror *err)
 
 static int unknown(const char *word, struct verror *err)
 {
-    verror_set(err, ENOENT, "%s is neither a mount of venvfs nor a project or environment", word);
+    verror_set(err, ENOENT, "\"%s\" is neither a mount of venvfs nor a project or environment",
+               word);
     return verror_hint(err, "venvfs status lists the mounts");
 }
 

@@ -1,5 +1,6 @@
 #include "cli/compose.h"
 
+#include "cli/difference.h"
 #include "env/materialize.h"
 
 enum { READER_CACHE = 64 << 20 };
@@ -17,6 +18,14 @@ int compose_view(struct store *store, const struct manifest *m, const char *addr
     return view_compose(m, address, &images, ret, err);
 }
 
+/* Reading plain files costs no message to a daemon, so what saves those has no place there. */
+static struct manifest *without_accelerator(const struct manifest *m)
+{
+    struct manifest *plain = manifest_copy(m);
+    settings_set(plain, "import_hook", json_false());
+    return plain;
+}
+
 int write_plain_files(struct session *s, const struct manifest *m, const char *address,
                       const char *dir, struct verror *err)
 {
@@ -25,8 +34,10 @@ int write_plain_files(struct session *s, const struct manifest *m, const char *a
     int r = session_store(s, err);
     if (r == 0)
         r = store_lock_shared(s->store, err);
+    struct manifest *plain = without_accelerator(m);
     if (r == 0)
-        r = compose_view(s->store, m, address, &view, err);
+        r = compose_view(s->store, plain, address, &view, err);
+    manifest_free(plain);
     if (r == 0)
         r = blob_reader_new(s->store, READER_CACHE, &reader, err);
     if (r == 0)

@@ -41,7 +41,18 @@ bool manifests_differ(const struct manifest *a, const struct manifest *b)
            strings_differ(a->version, b->version) || strings_differ(a->python_dir, b->python_dir) ||
            strings_differ(a->target_key, b->target_key) || strings_differ(a->project, b->project) ||
            a->system_site_packages != b->system_site_packages ||
-           json_differ(a->settings, b->settings) || manifest_packages_differ(a, b);
+           json_differ(a->settings, b->settings) || manifest_packages_differ(a, b) ||
+           !manifest_editables_equal(a, b);
+}
+
+bool manifest_editables_named(const struct manifest *a, const struct manifest *b)
+{
+    if (a->n_editables != b->n_editables)
+        return false;
+    for (size_t i = 0; i < a->n_editables; i++)
+        if (strcmp(a->editables[i].normalised, b->editables[i].normalised) != 0)
+            return false;
+    return true;
 }
 
 static void change_line(enum style style, char sign, const char *name, const char *what)
@@ -53,20 +64,32 @@ static void change_line(enum style style, char sign, const char *name, const cha
 
 struct counts {
     size_t added, removed, changed;
+    bool same_target; /* else every package may have another wheel, and nobody means that */
 };
+
+/* What to say of a package that stays; malloc'ed, NULL: nothing. */
+static char *change_of(const struct manifest_package *old, const struct manifest_package *new,
+                       bool same_target)
+{
+    if (strcmp(old->version, new->version) != 0)
+        return xasprintf("%s -> %s", old->version, new->version);
+    if (same_target && !sha256_equal(&old->wheel, &new->wheel))
+        return xasprintf("%s, another wheel", new->version);
+    return NULL;
+}
 
 static void compare_package(const struct manifest_package *old, const struct manifest_package *new,
                             struct counts *n)
 {
+    _cleanup_free_ char *change = old && new ? change_of(old, new, n->same_target) : NULL;
     if (!old && new) {
         change_line(STYLE_GREEN, '+', new->name, new->version);
         n->added++;
     } else if (old && !new) {
         change_line(STYLE_RED, '-', old->name, old->version);
         n->removed++;
-    } else if (old && new && old->image.number != new->image.number) {
-        _cleanup_free_ char *what = xasprintf("%s -> %s", old->version, new->version);
-        change_line(STYLE_YELLOW, '~', new->name, what);
+    } else if (change) {
+        change_line(STYLE_YELLOW, '~', new->name, change);
         n->changed++;
     }
 }
@@ -74,7 +97,7 @@ static void compare_package(const struct manifest_package *old, const struct man
 /* Both lists are sorted by normalised name. */
 static struct counts compare_packages(const struct manifest *before, const struct manifest *after)
 {
-    struct counts n = {0};
+    struct counts n = {.same_target = !strings_differ(before->target_key, after->target_key)};
     size_t i = 0, j = 0;
     while (i < before->n_packages || j < after->n_packages) {
         const struct manifest_package *a = i < before->n_packages ? &before->packages[i] : NULL;
@@ -87,26 +110,65 @@ static struct counts compare_packages(const struct manifest *before, const struc
     return n;
 }
 
+static void compare_editable(const struct manifest_editable *old,
+                             const struct manifest_editable *new, struct counts *n)
+{
+    if (!old && new) {
+        change_line(STYLE_GREEN, '+', new->name, new->version);
+        n->added++;
+    } else if (old && !new) {
+        change_line(STYLE_RED, '-', old->name, old->version);
+        n->removed++;
+    } else if (old && new &&strcmp(old->version, new->version) != 0) {
+        _cleanup_free_ char *what = xasprintf("%s -> %s", old->version, new->version);
+        change_line(STYLE_YELLOW, '~', new->name, what);
+        n->changed++;
+    }
+}
+
+static void compare_editables(const struct manifest *before, const struct manifest *after,
+                              struct counts *n)
+{
+    size_t i = 0, j = 0;
+    while (i < before->n_editables || j < after->n_editables) {
+        const struct manifest_editable *a = i < before->n_editables ? &before->editables[i] : NULL;
+        const struct manifest_editable *b = j < after->n_editables ? &after->editables[j] : NULL;
+        int order = !a ? 1 : !b ? -1 : strcmp(a->normalised, b->normalised);
+        compare_editable(order <= 0 ? a : NULL, order >= 0 ? b : NULL, n);
+        i += order <= 0;
+        j += order >= 0;
+    }
+}
+
 static const char *plural(size_t n)
 {
     return n == 1 ? "" : "s";
 }
 
-void print_difference(const struct manifest *before, const struct manifest *after)
+static void print_python(const struct manifest *before, const struct manifest *after)
 {
-    if (!before) {
-        print_note("%zu package%s, Python %s", after->n_packages, plural(after->n_packages),
-                   after->version);
-        return;
-    }
     if (strings_differ(before->version, after->version))
         print_note("Python %s -> %s", before->version, after->version);
+    else if (strings_differ(before->base_executable, after->base_executable))
+        print_note("Python %s: %s -> %s", after->version, before->base_executable,
+                   after->base_executable);
+}
+
+void print_difference(const struct manifest *before, const struct manifest *after)
+{
+    size_t all = after->n_packages + after->n_editables;
+    if (!before) {
+        print_note("%zu package%s, Python %s", all, plural(all), after->version);
+        return;
+    }
+    print_python(before, after);
     if (strings_differ(before->address, after->address))
         print_note("moved: %s -> %s", before->address, after->address);
     struct counts n = compare_packages(before, after);
+    compare_editables(before, after, &n);
     if (n.added + n.removed + n.changed)
-        print_note("%zu package%s: %zu added, %zu changed, %zu removed", after->n_packages,
-                   plural(after->n_packages), n.added, n.changed, n.removed);
+        print_note("%zu package%s: %zu added, %zu changed, %zu removed", all, plural(all), n.added,
+                   n.changed, n.removed);
 }
 
 const struct manifest_package *manifest_package_named(const struct manifest *m,
@@ -119,7 +181,7 @@ const struct manifest_package *manifest_package_named(const struct manifest *m,
 }
 
 /* Copies before it changes: two manifests may share one object. */
-static void set(struct manifest *m, const char *key, json_t *value)
+void settings_set(struct manifest *m, const char *key, json_t *value)
 {
     json_t *settings = m->settings ? json_copy(m->settings) : json_object();
     if (value)
@@ -139,12 +201,12 @@ void settings_set_words(struct manifest *m, const char *key, const char *const *
     json_t *array = words ? json_array() : NULL;
     for (; words && *words; words++)
         json_array_append_new(array, json_string(*words));
-    set(m, key, array);
+    settings_set(m, key, array);
 }
 
 void settings_set_flag(struct manifest *m, const char *key, bool value)
 {
-    set(m, key, value ? json_true() : NULL);
+    settings_set(m, key, value ? json_true() : NULL);
 }
 
 const char **settings_words(const struct manifest *m, const char *key)

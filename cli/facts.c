@@ -22,8 +22,8 @@ json_t *facts_of_env(const struct home *home, const struct env *env)
     return json_pack("{s:s, s:s, s:s, s:i, s:o, s:s?, s:s, s:s, s:I, s:s?, s:b}", "name", env->name,
                      "address", m->address, "path", path, "generation", (int)m->generation, "time",
                      time_text(m->time_ns), "reason", m->reason, "python", m->version, "executable",
-                     m->executable, "packages", (json_int_t)m->n_packages, "project", m->project,
-                     "system_site_packages", m->system_site_packages);
+                     m->executable, "packages", (json_int_t)(m->n_packages + m->n_editables),
+                     "project", m->project, "system_site_packages", m->system_site_packages);
 }
 
 json_t *facts_of_packages(const struct manifest *m)
@@ -39,6 +39,12 @@ json_t *facts_of_packages(const struct manifest *m)
         if (p->direct_url)
             json_object_set(entry, "direct_url", p->direct_url);
         json_array_append_new(array, entry);
+    }
+    for (size_t i = 0; i < m->n_editables; i++) {
+        const struct manifest_editable *e = &m->editables[i];
+        json_array_append_new(array, json_pack("{s:s, s:s, s:b, s:b, s:s}", "name", e->name,
+                                               "version", e->version, "requested", 1, "seed", 0,
+                                               "editable", e->path));
     }
     return array;
 }

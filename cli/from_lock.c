@@ -8,6 +8,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/difference.h"
+#include "cli/editables.h"
 #include "cli/print.h"
 
 void lock_choice_release(struct lock_choice *choice)
@@ -76,42 +77,39 @@ static void tell_resolved(const char *const *files, const struct lock_result *re
                path_basename(files[0]), date);
 }
 
-/* An editable install names a path of this user: no image may hold it (design 10). */
-static void keep_editable(struct apply *a, const struct lock_result *result)
+static int fulfil_files(struct apply *a, const struct lock_choice *choice, const char *const *files,
+                        size_t n, struct verror *err)
 {
-    if (!result->n_editables || a->editable)
-        return;
-    a->editable = xasprintf("%s (%s)", result->editables[0].name, result->editables[0].path);
+    if (!n) {
+        verror_set(err, ENOENT, "environment %s has no lock", a->env->name);
+        return verror_hint(err, "give one with -r LOCK");
+    }
+    remember(a->next, files, choice);
+    bool in_place = choice->in_place || !choice->files.n;
+    _cleanup_free_ char *base = in_place ? path_dirname(files[0]) : NULL;
+    _cleanup_free_ const char **groups = groups_of(a->next);
+    _cleanup_free_ const char **extras = settings_words(a->next, "extras");
+    struct lock_request request = {
+        .files = files, .n_files = n, .base = base, .groups = groups, .extras = extras};
+    struct lock_result result = {0};
+    int r = apply_fulfil(a, &request, true, &result, err);
+    if (r < 0)
+        return r;
+    if (result.resolved)
+        tell_resolved(files, &result);
+    for (size_t i = 0; i < result.n_editables; i++)
+        editables_want(a, result.editables[i].path);
+    free(a->resolved);
+    a->resolved = steal_ptr(result.lock_text);
+    lock_result_release(&result);
+    return 0;
 }
 
 int apply_locks(struct apply *a, const struct lock_choice *choice, struct verror *err)
 {
     size_t n;
     char **paths = lock_files(a, &choice->files, &n);
-    const char *const *files = (const char *const *)paths;
-    int r;
-    if (!n) {
-        r = verror_set(err, ENOENT, "environment %s has no lock", a->env->name);
-        r = verror_hint(err, "give one with -r LOCK");
-        goto out;
-    }
-    remember(a->next, files, choice);
-    const char **groups = groups_of(a->next), **extras = settings_words(a->next, "extras");
-    struct lock_request request = {
-        .files = files, .n_files = n, .groups = groups, .extras = extras};
-    struct lock_result result = {0};
-    r = apply_fulfil(a, &request, true, &result, err);
-    free(groups);
-    free(extras);
-    if (r < 0)
-        goto out;
-    if (result.resolved)
-        tell_resolved(files, &result);
-    keep_editable(a, &result);
-    free(a->resolved);
-    a->resolved = steal_ptr(result.lock_text);
-    lock_result_release(&result);
-out:
+    int r = fulfil_files(a, choice, (const char *const *)paths, n, err);
     free_paths(paths);
     return r;
 }

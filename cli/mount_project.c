@@ -9,11 +9,13 @@
 #include "cli/address.h"
 #include "cli/binding.h"
 #include "cli/difference.h"
+#include "cli/editables.h"
 #include "cli/fallback.h"
 #include "cli/link.h"
 #include "cli/print.h"
 #include "env/project.h"
 #include "env/project_git.h"
+#include "env/pyenv.h"
 
 /* pyenv's and uv's rule: the file counts for its folder and all below. */
 static bool has_python_version(const char *dir)
@@ -130,6 +132,7 @@ static int fulfil(struct apply *a, const struct mount_options *o, const struct p
 {
     struct lock_choice choice = o->choice;
     choice.files = (struct words){0};
+    choice.in_place = true;
     if (!project->lock) {
         if (!a->before)
             print_note("no lock in %s: an empty environment with pip", project->dir);
@@ -150,18 +153,43 @@ static void bind_to(struct apply *a, const struct mount_options *o, const struct
         replace(&a->next->prompt, path_basename(project->dir));
     if (b->moved)
         print_note("moved here from %s", b->moved);
-    if (o->no_project)
-        settings_set_flag(a->next, "no-project", true);
+    if (o->no_accelerator)
+        settings_set(a->next, "import_hook", json_false());
+    if (o->no_project || o->with_project)
+        settings_set_flag(a->next, "no-project", o->no_project);
 }
 
-static void keep_editable(struct apply *a, const struct project *project)
+/* The project itself: as its lock says, and without a word there, when it can be built. */
+static void want_project(struct apply *a, const struct project *project)
 {
-    if (project->has_build_system && !a->editable)
-        a->editable = xasprintf("the project %s", project->dir);
-    if (settings_flag(a->next, "no-project")) {
-        free(a->editable);
-        a->editable = NULL;
-    }
+    if (settings_flag(a->next, "no-project"))
+        editables_leave_out(a, project->dir);
+    else if (project->has_build_system && !editables_is_package(a->next, project->dir))
+        editables_want(a, project->dir);
+}
+
+/* .python-version (or -p, or what the environment has) against pyproject.toml. */
+static int check_python(const struct apply *a, const struct mount_options *o,
+                        const struct project *project, struct verror *err)
+{
+    _cleanup_free_ char *pyproject = path_join(project->dir, "pyproject.toml");
+    _cleanup_free_ char *unfit = NULL;
+    struct version_file file = {.path = NULL};
+    int r = lock_requires_python(&a->session->home, a->session->store, a->interp, pyproject, &unfit,
+                                 err);
+    if (r < 0 || !unfit)
+        return r;
+    if (!o->python && version_file_find(project->dir, &file, NULL) == 0 && file.words[0])
+        verror_set(err, EINVAL, "%s asks for Python %s, and %s requires %s", file.path,
+                   file.words[0], pyproject, unfit);
+    else
+        verror_set(err, EINVAL, "%s requires Python %s, and the interpreter is %s (%s)", pyproject,
+                   unfit, a->interp->version, a->interp->executable);
+    version_file_release(&file);
+    return verror_hint(err,
+                       "choose another interpreter with -p, for example -p '%s', or change "
+                       "the files",
+                       unfit);
 }
 
 /* A convenience: a checkout that cannot be written gets its environment all the same. */
@@ -185,12 +213,17 @@ static int mount_bound(struct session *s, const struct mount_options *o,
     a.offline = o->offline;
     a.refresh = o->refresh;
     bind_to(&a, o, project, b, address);
-    r = fulfil(&a, o, project, err);
+    r = check_python(&a, o, project, err);
+    if (r == 0)
+        r = fulfil(&a, o, project, err);
+    if (r == 0) {
+        want_project(&a, project);
+        r = apply_editables(&a, err);
+    }
     if (r == 0 && ((!a.before && !b->clone_of) || a.reseed))
         r = apply_seed(&a, err);
     if (r == 0 && o->locked)
         r = apply_unchanged(&a, err);
-    keep_editable(&a, project);
     if (r == 0)
         r = apply_commit(&a, a.before ? "mount" : b->clone_of ? "clone" : "create", err);
     if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))

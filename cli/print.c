@@ -60,7 +60,9 @@ static void say(enum style style, const char *label, const char *fmt, va_list ap
 static void say(enum style style, const char *label, const char *fmt, va_list ap)
 {
     _cleanup_free_ char *text = xvasprintf(fmt, ap);
-    fprintf(stderr, "%s%s%s", print_style(stderr, style), label, print_style(stderr, STYLE_PLAIN));
+    if (label[0])
+        fprintf(stderr, "%s%s%s", print_style(stderr, style), label,
+                print_style(stderr, STYLE_PLAIN));
     put_line(text);
 }
 

@@ -5,11 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/fallback.h"
 #include "cli/print.h"
+#include "env/lockfile.h"
 #include "env/project.h"
 #include "fs/control.h"
 
@@ -28,6 +30,7 @@ int session_store(struct session *s, struct verror *err)
 {
     if (s->store)
         return 0;
+    lock_sweep(&s->home); /* and store_open() what writers of the store left */
     return store_open(s->home.store, STORE_CREATE, &s->store, err);
 }
 
@@ -229,6 +232,35 @@ int session_select(const struct session *s, const char *given, char **name, stru
     return verror_hint(err, "name one with -n ENV, or run venvfs mount in the project's folder");
 }
 
+/* env_open(), locked, or env_create(). */
+static int take_env(const struct session *s, const char *name, bool create, bool wait,
+                    struct env **ret, struct verror *err)
+{
+    if (!create)
+        return env_open(&s->home, name, true, wait, ret, err);
+    return wait ? env_create(&s->home, name, ret, err) : env_try_create(&s->home, name, ret, err);
+}
+
+/* Tries for a second, which most changes do not take, before it says whom it waits for. */
+static int take_env_waiting(const struct session *s, const char *name, bool create,
+                            struct env **ret, struct verror *err)
+{
+    enum { TRIES = 50, PAUSE_NS = 20 * 1000 * 1000 };
+    int r = take_env(s, name, create, false, ret, err);
+    if (r != -EAGAIN || s->no_wait)
+        return r;
+    for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+        verror_release(err);
+        r = take_env(s, name, create, false, ret, err);
+    }
+    if (r != -EAGAIN)
+        return r;
+    print_note("waiting: %s", verror_message(err));
+    verror_release(err);
+    return take_env(s, name, create, true, ret, err);
+}
+
 int session_env(const struct session *s, const char *given, bool lock, struct env **ret,
                 struct verror *err)
 {
@@ -236,5 +268,18 @@ int session_env(const struct session *s, const char *given, bool lock, struct en
     int r = session_select(s, given, &name, err);
     if (r < 0)
         return r;
-    return env_open(&s->home, name, lock, true, ret, err);
+    return lock ? take_env_waiting(s, name, false, ret, err)
+                : env_open(&s->home, name, false, false, ret, err);
+}
+
+int session_env_named(const struct session *s, const char *name, struct env **ret,
+                      struct verror *err)
+{
+    return take_env_waiting(s, name, false, ret, err);
+}
+
+int session_create_env(const struct session *s, const char *name, struct env **ret,
+                       struct verror *err)
+{
+    return take_env_waiting(s, name, true, ret, err);
 }

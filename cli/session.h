@@ -10,6 +10,7 @@
 struct session {
     struct home home;
     struct store *store; /* NULL until session_store() */
+    bool no_wait;        /* --no-wait: an environment that another process changes is an error */
 };
 #define SESSION_INIT                                                                               \
     {                                                                                              \
@@ -53,8 +54,15 @@ int session_word(const struct session *s, const char *word, enum word *ret, stru
 int session_select(const struct session *s, const char *given, char **name, struct verror *err);
 /* The same for an operand, where a bare word that is both is refused. */
 int session_select_word(const struct session *s, const char *word, char **name, struct verror *err);
-/* session_select() and env_open(); lock: for a change. */
+/* env_open() by name for a change. Waits for who changes it, after a second saying so, or -EAGAIN
+ * with no_wait. */
+int session_env_named(const struct session *s, const char *name, struct env **ret,
+                      struct verror *err);
+/* session_select() and env_open(); lock: for a change, as session_env_named(). */
 int session_env(const struct session *s, const char *given, bool lock, struct env **ret,
                 struct verror *err);
+/* env_create(), waiting in the same way for who makes it. */
+int session_create_env(const struct session *s, const char *name, struct env **ret,
+                       struct verror *err);
 
 #endif

@@ -113,6 +113,11 @@ int env_unknown(const struct home *home, const char *name, struct verror *err)
     _cleanup_strbuf_ struct strbuf near = STRBUF_INIT;
     char **names = NULL;
     size_t n = 0, shown = 0;
+    if (!name[0]) { /* everything would be near */
+        verror_set(err, ENOENT, "the name of the environment is empty");
+        verror_hint(err, "venvfs list shows the names; an unset variable may stand here");
+        return -ENOENT;
+    }
     (void)env_list(home, &names, &n, NULL);
     for (size_t i = 0; i < n && shown < MAX_SUGGESTIONS; i++)
         if (is_near(name, names[i]))

@@ -240,19 +240,20 @@ int env_open(const struct home *home, const char *name, bool lock, bool wait, st
 /* ---- making ---- */
 
 /* The folder, locked. It may be that of a creator who gave up meanwhile: then again. */
-static int claim_folder(struct env *env, struct verror *err)
+static int claim_folder(struct env *env, bool wait, struct verror *err)
 {
     for (;;) {
         int r = io_mkdirat(AT_FDCWD, env->dir, 0700);
         if (r < 0 && r != -EEXIST)
             return verror_errno(err, r, "making %s", env->dir);
-        r = take_lock(env, true, err);
+        r = take_lock(env, wait, err);
         if (r != -ENOENT)
             return r;
     }
 }
 
-int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err)
+static int create(const struct home *home, const char *name, bool wait, struct env **ret,
+                  struct verror *err)
 {
     if (!env_name_ok(name))
         return verror_set(err, EINVAL,
@@ -266,22 +267,35 @@ int env_create(const struct home *home, const char *name, struct env **ret, stru
     unsigned slot = 0;
     int r = 0;
     bool exists = path_exists(current);
-    if (!exists && (r = next_slot(home, &slot, err)) == 0 && (r = claim_folder(env, err)) == 0)
+    if (!exists && (r = claim_folder(env, wait, err)) == 0)
         exists = path_exists(current); /* made by whom we waited for */
     if (exists)
         r = verror_set(err, EEXIST, "environment %s exists already", name);
+    bool ours = r == 0; /* no number is spent on a name that is not */
     /* Of an unfinished creator; else it would show in the new environment. */
-    if (r == 0 && (r = path_remove_tree(upper)) < 0)
+    if (ours && (r = path_remove_tree(upper)) < 0)
         verror_errno(err, r, "removing %s", upper);
+    if (r == 0)
+        r = next_slot(home, &slot, err);
     if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
         verror_errno(err, r, "writing %s", slot_path);
     if (r < 0) {
-        env_abandon(env);
+        (ours ? env_free : env_abandon)(env);
         return r;
     }
     env->slot = slot;
     *ret = env;
     return 0;
+}
+
+int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err)
+{
+    return create(home, name, true, ret, err);
+}
+
+int env_try_create(const struct home *home, const char *name, struct env **ret, struct verror *err)
+{
+    return create(home, name, false, ret, err);
 }
 
 /* ---- committing ---- */
@@ -384,6 +398,20 @@ int env_remove(struct env *env, struct verror *err)
         close(env->lock);
         env->lock = -1;
     }
+    return r;
+}
+
+int env_remove_unread(const struct home *home, const char *name, bool wait, struct verror *err)
+{
+    if (!env_name_ok(name))
+        return env_unknown(home, name, err);
+    struct env *env = env_new(home, name);
+    int r = take_lock(env, wait, err);
+    if (r == -ENOENT || r == -ENOTDIR)
+        r = env_unknown(home, name, err);
+    if (r == 0)
+        r = remove_folder(env, true, err);
+    env_abandon(env);
     return r;
 }
 

@@ -36,12 +36,17 @@ int env_open(const struct home *home, const char *name, bool lock, bool wait, st
 /* Makes a new environment: folder, slot, lock held; no generation yet (env->manifest is NULL).
  * Nothing is visible to env_open() and env_list() until env_commit(). -EEXIST. */
 int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err);
+/* The same, but -EAGAIN where another process is making it, saying which. */
+int env_try_create(const struct home *home, const char *name, struct env **ret, struct verror *err);
 /* Makes `m` the current generation: fills generation and time_ns (max(now, old + 1 us)) and
  * entered_ns of packages whose image is new to the environment, writes it durably, swaps `current`.
  * Takes m over. The caller holds the environment's lock and the store's lock shared. */
 int env_commit(struct env *env, struct manifest *m, struct verror *err);
 /* Removes the environment's folder (name is free afterwards; the slot is not reused). */
 int env_remove(struct env *env, struct verror *err);
+/* The same by name, reading nothing in the folder: for one that env_open() finds damaged
+ * (-EBADMSG). wait: as there. */
+int env_remove_unread(const struct home *home, const char *name, bool wait, struct verror *err);
 /* Sorted names of all environments that have a generation. */
 int env_list(const struct home *home, char ***names, size_t *n, struct verror *err);
 void env_list_free(char **names, size_t n);

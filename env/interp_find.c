@@ -56,8 +56,22 @@ static void list_versions(struct search *s, struct strbuf *sb)
     candidates_release(&c);
 }
 
+/* May something be installed that venvfs would take? It takes CPython from 3.6 on. */
+static bool is_served(const struct pyspec *spec)
+{
+    enum { MAJOR = 3, OLDEST_MINOR = 6 };
+    const struct pyversion *v = &spec->version;
+    return spec->kind != PYSPEC_VERSION ||
+           (v->part[0] == MAJOR && (v->n == 1 || v->part[1] >= OLDEST_MINOR));
+}
+
 static void hint_install(const struct pyspec *spec, struct verror *err)
 {
+    if (!is_served(spec)) {
+        verror_hint(err, "venvfs works with CPython 3.6 and newer; venvfs python list shows what "
+                         "there is");
+        return;
+    }
     _cleanup_free_ char *pyenv = proc_which("pyenv");
     _cleanup_free_ char *uv = proc_which("uv");
     bool is_version = spec->kind == PYSPEC_VERSION;

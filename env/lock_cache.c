@@ -14,7 +14,7 @@
 #include "base/path.h"
 #include "env/lock_internal.h"
 
-#define ANSWER_VERSION "venvfs lock 1"
+#define ANSWER_VERSION "venvfs lock 2"
 enum { LOCK_FILE_MAX = 64 << 20 };
 static const int64_t word_lifetime_ns = 600LL * 1000 * 1000 * 1000;
 
@@ -144,6 +144,8 @@ static bool inputs_hold(const json_t *inputs)
         const char *hex = json_string_value(value);
         struct sha256 want, have;
         _cleanup_close_ int fd = io_open(path, 0, 0);
+        if (fd == -ENOENT && json_is_null(value))
+            continue;
         if (fd < 0 || !hex || !sha256_from_hex(hex, strlen(hex), &want) ||
             sha256_of_fd(fd, &have) < 0 || !sha256_equal(&want, &have))
             return false;
@@ -225,10 +227,10 @@ static int load_packages(const struct lock_job *job, const json_t *answer, struc
         const json_t *o = json_array_get(editables, i);
         const char *name = json_string_value(json_object_get(o, "name"));
         const char *path = json_string_value(json_object_get(o, "path"));
-        if (!name || !path)
+        if (!path)
             return -EBADMSG;
         ret->editables[ret->n_editables++] =
-            (struct lock_editable){.name = xstrdup(name), .path = xstrdup(path)};
+            (struct lock_editable){.name = name ? xstrdup(name) : NULL, .path = xstrdup(path)};
     }
     const char *text = json_string_value(json_object_get(answer, "lock_text"));
     ret->lock_text = text ? xstrdup(text) : NULL;
@@ -286,8 +288,13 @@ static json_t *packages_json(const struct lock_result *result)
 static json_t *proof_json(const struct lock_job *job, const struct lock_plan *plan)
 {
     json_t *o = json_object(), *inputs = json_object(), *variables = json_object();
-    for (size_t i = 0; i < plan->n_inputs; i++)
-        set_digest(inputs, plan->inputs[i].path, &plan->inputs[i].digest);
+    for (size_t i = 0; i < plan->n_inputs; i++) {
+        const struct lock_input *in = &plan->inputs[i];
+        if (in->missing)
+            json_object_set_new(inputs, in->path, json_null());
+        else
+            set_digest(inputs, in->path, &in->digest);
+    }
     for (size_t i = 0; i < plan->n_variables; i++) {
         if (plan->variables[i].set)
             set_digest(variables, plan->variables[i].name, &plan->variables[i].digest);
@@ -309,7 +316,8 @@ int lock_cache_save(const struct lock_job *job, const struct sha256 *key,
     json_object_set_new(o, "packages", packages_json(result));
     for (size_t i = 0; i < result->n_editables; i++) {
         json_t *one = json_object();
-        json_object_set_new(one, "name", json_string(result->editables[i].name));
+        if (result->editables[i].name)
+            json_object_set_new(one, "name", json_string(result->editables[i].name));
         json_object_set_new(one, "path", json_string(result->editables[i].path));
         json_array_append_new(editables, one);
     }

@@ -142,6 +142,8 @@ static void condense(const char *text, bool indented, struct strbuf *sb)
                      strncmp(p + blanks, cross, sizeof(cross) - 1) == 0;
         if (strncmp(p + blanks, "[end of output]", 15) == 0)
             add_line(sb, last, last_len);
+        if (strncmp(p, "ERROR: Exception:", 17) == 0)
+            break; /* of pip itself: the end of the traceback says which */
         bool more = indented && in_error && (*p == ' ' || *p == '\t');
         if (error || more) {
             add_line(sb, p, len);
@@ -164,19 +166,104 @@ static void condense(const char *text, bool indented, struct strbuf *sb)
     add_line(sb, text + start, end - start);
 }
 
+/* ---- a hash that is not the lock's ---- */
+
+/* The first word behind `label` at the start of a line (blanks aside), or NULL. malloc'ed. */
+static char *word_behind(const char *line, const char *label)
+{
+    line += strspn(line, " \t");
+    size_t len = strlen(label);
+    if (strncmp(line, label, len) != 0)
+        return NULL;
+    line += len + strspn(line + len, " \t");
+    return xstrndup(line, strcspn(line, " \t\r\n"));
+}
+
+static const char *next_line(const char *p)
+{
+    p += strcspn(p, "\n");
+    return p + (*p == '\n');
+}
+
+/* "thing==1.0 from URL (from -r FILE (line 3)):" -> "thing 1.0 (thing-1.0-py3-none-any.whl)" */
+static void add_subject(struct strbuf *sb, const char *line)
+{
+    line += strspn(line, " \t");
+    const char *end = line + strcspn(line, "\n"),
+               *from = memmem(line, (size_t)(end - line), " from ", 6);
+    const char *name_end = from ? from : end;
+    for (const char *p = line; p < name_end; p++) {
+        if (p + 1 < name_end && p[0] == '=' && p[1] == '=')
+            strbuf_addch(sb, ' '), p++;
+        else
+            strbuf_addch(sb, *p);
+    }
+    if (!from)
+        return;
+    const char *url = from + 6, *url_end = url + strcspn(url, " #?\n"), *file = url_end;
+    while (file > url && file[-1] != '/')
+        file--;
+    if (file < url_end)
+        strbuf_addf(sb, " (%.*s)", (int)(url_end - file), file);
+}
+
+/* pip shouts for 300 characters, then names the package, the hashes wanted, one a line, and the one
+ * it got. Appends one line of that; false when it is not there. */
+static bool add_mismatch(const char *text, struct strbuf *sb)
+{
+    const char *shout = strstr(text, "DO NOT MATCH THE HASHES");
+    const char *subject = shout ? next_line(shout) : "";
+    _cleanup_free_ char *wanted = NULL, *got = NULL, *algorithm = NULL;
+    size_t n = 0;
+    if (*subject != ' ')
+        return false;
+    for (const char *p = next_line(subject); *p == ' ' && !got; p = next_line(p)) {
+        _cleanup_free_ char *kind = word_behind(p, "Expected");
+        got = word_behind(p, "Got");
+        if (!kind)
+            continue;
+        bool another = strcmp(kind, "or") == 0;
+        if (n++ == 0 && !another) {
+            const char *hash = strstr(p, kind) + strlen(kind);
+            wanted = word_behind(hash, "");
+            algorithm = steal_ptr(kind);
+        }
+    }
+    if (!wanted || !got)
+        return false;
+    add_subject(sb, subject);
+    strbuf_addf(sb, ": the lock wants %s %s", algorithm, wanted);
+    if (n > 1)
+        strbuf_addf(sb, " or one of %zu more", n - 1);
+    strbuf_addf(sb, ", the download has %s %s", algorithm, got);
+    return true;
+}
+
+static int mismatch_error(const char *text, const char *said, struct verror *err)
+{
+    _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
+    if (!add_mismatch(text, &sb))
+        return verror_set(err, EBADMSG, "a download does not have the hash that the lock names: %s",
+                          said);
+    verror_set(err, EBADMSG, "%s", sb.buf);
+    return verror_hint(err, "lock again if the package was published anew; else do not trust this "
+                            "index");
+}
+
 /* Does pip look at no page of an index because it is plain http? It only warns of that. */
 static bool is_untrusted(const char *text)
 {
     return strstr(text, "is not a trusted or secure host") != NULL;
 }
 
-int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp,
-                   struct verror *err)
+int lock_pip_error(const struct lock_job *job, const struct strbuf *diagnostics, struct verror *err)
 {
+    const struct interp *interp = job->interp;
     const char *text = diagnostics->buf;
     int errnum = classify(text);
     _cleanup_strbuf_ struct strbuf sb = STRBUF_INIT;
     condense(text, errnum == EBADMSG, &sb);
+    lock_unstage_text(job, &sb);
     lock_redact(&sb);
     const char *said = sb.len ? sb.buf : "it failed without a word";
     switch (errnum) {
@@ -185,7 +272,7 @@ int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp
         verror_hint(err, "check the network, PIP_INDEX_URL and the proxy settings");
         break;
     case EBADMSG:
-        verror_set(err, errnum, "a download does not have the hash that the lock names: %s", said);
+        mismatch_error(text, said, err);
         break;
     case ENOENT:
         verror_set(err, errnum, "for Python %s (%s...): %s", interp->version,

@@ -7,7 +7,9 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -89,10 +91,11 @@ static int write_list(const struct fetch *f, const struct chunk *c, bool prefer_
         const struct lock_pin *pin = &f->plan->pins[c->pins[i]];
         const char *line = line_of(pin, prefer_url);
         if (line)
-            strbuf_addf(&sb, "%s\n", line);
+            lock_stage_line(f->job, pin, line, &sb);
         else
-            strbuf_addf(&sb, "%s%s%s\n", pin->name, pin->version ? "==" : "",
+            strbuf_addf(&sb, "%s%s%s", pin->name, pin->version ? "==" : "",
                         pin->version ? pin->version : "");
+        strbuf_addch(&sb, '\n');
     }
     int r = io_write_file_atomic(c->list, sb.buf, sb.len, 0600, false);
     return r < 0 ? verror_errno(err, r, "writing %s", c->list) : 0;
@@ -110,15 +113,37 @@ static void run_chunk(void *arg, size_t worker)
         .args = args, .tmpdir = c->tmp, .output = STRBUF_INIT, .diagnostics = STRBUF_INIT};
     c->result = lock_pip_start(c->job, &c->run, &c->err);
     if (c->result == 0 && c->run.status != 0)
-        c->result = lock_pip_error(&c->run.diagnostics, c->job->interp, &c->err);
+        c->result = lock_pip_error(c->job, &c->run.diagnostics, &c->err);
     strbuf_release(&c->run.output);
     strbuf_release(&c->run.diagnostics);
     c->run.args = NULL;
     atomic_fetch_add(c->ended, 1);
 }
 
-/* Wheels and archives that have appeared so far: pip puts each into a folder of its own. */
-static void count_files(const char *folder, unsigned depth, uint64_t *items, uint64_t *bytes)
+/* Wheels and archives that have appeared so far. */
+struct arrived {
+    uint64_t items, bytes;
+    struct timespec newest;
+    char name[NAME_MAX + 1]; /* of the newest */
+};
+
+static bool is_newer(const struct timespec *a, const struct timespec *b)
+{
+    return a->tv_sec != b->tv_sec ? a->tv_sec > b->tv_sec : a->tv_nsec > b->tv_nsec;
+}
+
+static void count_file(const char *name, const struct stat *st, struct arrived *a)
+{
+    a->items++;
+    a->bytes += (uint64_t)st->st_size;
+    if (a->name[0] && !is_newer(&st->st_mtim, &a->newest))
+        return;
+    a->newest = st->st_mtim;
+    (void)snprintf(a->name, sizeof(a->name), "%s", name);
+}
+
+/* pip puts each into a folder of its own (depth 1) in its TMPDIR (depth 0). */
+static void count_files(const char *folder, unsigned depth, struct arrived *a)
 {
     DIR *dir = opendir(folder);
     for (struct dirent *de; dir && (de = readdir(dir));) {
@@ -129,37 +154,70 @@ static void count_files(const char *folder, unsigned depth, uint64_t *items, uin
             continue;
         if (S_ISDIR(st.st_mode) && depth == 0 && strncmp(de->d_name, "pip-unpack", 10) == 0) {
             _cleanup_free_ char *below = path_join(folder, de->d_name);
-            count_files(below, 1, items, bytes);
+            count_files(below, 1, a);
         } else if (S_ISREG(st.st_mode) && depth == 1) {
-            *items += 1;
-            *bytes += (uint64_t)st.st_size;
+            count_file(de->d_name, &st, a);
         }
     }
     if (dir)
         closedir(dir);
 }
 
+/* "numpy" of "numpy-2.1.3-cp311-...whl", "zope.event" of "zope.event-5.0.tar.gz". */
+static void show_name(struct progress *p, char *filename)
+{
+    for (char *s = filename; *s; s++)
+        if (s[0] == '-' && s[1] >= '0' && s[1] <= '9') {
+            *s = '\0';
+            break;
+        }
+    progress_item(p, filename);
+}
+
+/* What the pips that succeeded left: the last look at their folders may be older. */
+static struct arrived left_by(const struct fetch *f)
+{
+    struct arrived all = {.items = 0};
+    for (size_t i = 0; i < f->n_chunks; i++)
+        if (f->chunks[i].result == 0)
+            count_files(f->chunks[i].folder, 1, &all);
+    return all;
+}
+
+struct watch {
+    struct progress *progress;
+    uint64_t total, items, bytes;
+};
+
+static void advance_to(struct watch *w, uint64_t items, uint64_t bytes)
+{
+    items = items > w->total ? w->total : items;
+    items = items > w->items ? items : w->items; /* pip removes what it is done with */
+    bytes = bytes > w->bytes ? bytes : w->bytes;
+    progress_advance(w->progress, items - w->items, bytes - w->bytes);
+    w->items = items;
+    w->bytes = bytes;
+}
+
+/* Looks at what the n pips have got until all have ended. A pip downloads one file after another,
+ * so of each that runs the newest is not complete. */
 static void watch(const struct fetch *f, const char *work, const atomic_size_t *ended, size_t n)
 {
-    struct progress *p = progress_new("downloading", f->job->request->quiet);
-    uint64_t items = 0, bytes = 0;
-    size_t total = 0;
+    struct watch w = {.progress = progress_new("downloading", f->job->request->quiet)};
     for (size_t i = 0; i < f->n_chunks; i++)
-        total += f->chunks[i].n;
-    progress_add_total(p, total, 0);
-    while (atomic_load(ended) < n) {
+        w.total += f->chunks[i].n;
+    progress_add_total(w.progress, w.total, 0);
+    for (size_t done; (done = atomic_load(ended)) < n;) {
         nanosleep(&(struct timespec){.tv_nsec = 50 * 1000 * 1000}, NULL);
-        uint64_t now_items = 0, now_bytes = 0;
-        count_files(work, 0, &now_items, &now_bytes);
-        if (now_items > total)
-            now_items = total;
-        if (now_items >= items && now_bytes >= bytes) {
-            progress_advance(p, now_items - items, now_bytes - bytes);
-            items = now_items;
-            bytes = now_bytes;
-        }
+        struct arrived now = {.items = 0};
+        count_files(work, 0, &now);
+        advance_to(&w, now.items > n - done ? now.items - (n - done) : 0, now.bytes);
+        if (now.name[0])
+            show_name(w.progress, now.name);
     }
-    progress_finish(p);
+    struct arrived all = left_by(f);
+    advance_to(&w, all.items, all.bytes);
+    progress_finish(w.progress);
 }
 
 /* Runs all chunks that have not succeeded yet. */
@@ -356,6 +414,9 @@ static int fetch_all(struct fetch *f, const size_t *asked, size_t n_asked, size_
     f->tmp = lock_tmp(f->job, err);
     if (!f->tmp)
         return err ? -err->errnum : -EIO;
+    r = lock_stage_pins(f->job, f->plan, asked, n_asked, err);
+    if (r < 0)
+        return r;
     make_chunks(f, asked, n_hashed, true);
     make_chunks(f, asked + n_hashed, n_asked - n_hashed, false);
     r = ask_pip(f, err);

@@ -7,6 +7,11 @@
 #include "base/strbuf.h"
 #include "env/lockfile.h"
 
+/* A local folder and its copy below the temporary folder, both also as file: URLs. */
+struct lock_copy {
+    char *path, *url, *copy, *copy_url;
+};
+
 /* One call of lock_fulfil(). */
 struct lock_job {
     const struct home *home;
@@ -23,7 +28,12 @@ struct lock_job {
     char *pip_version; /* "24.2" */
     char *tmp;         /* a private folder below HOME, gone at the end */
     int tmp_lock;
+    struct lock_copy *copies;
+    size_t n_copies;
 };
+
+/* Frees what a job owns and removes its temporary folder. */
+void lock_job_release(struct lock_job *job);
 
 /* One package that the lock (or pip) has chosen. */
 struct lock_pin {
@@ -40,6 +50,7 @@ struct lock_pin {
 
 struct lock_input {
     char *path;
+    bool missing; /* and has to stay so */
     struct sha256 digest;
 };
 struct lock_variable {
@@ -62,7 +73,8 @@ struct lock_plan {
     size_t n_variables;
     char **options; /* lines for pip's requirements file; may hold credentials */
     size_t n_options;
-    char **words; /* requirements that no file tells pip (of a pyproject.toml) */
+    json_t *lines; /* all that the files say, to be staged, when a local folder is among it */
+    char **words;  /* requirements that no file tells pip (of a pyproject.toml) */
     size_t n_words;
     char **names; /* normalised names that the input names itself */
     size_t n_names;
@@ -72,6 +84,7 @@ struct lock_plan {
 void lock_plan_release(struct lock_plan *plan);
 void lock_pin_release(struct lock_pin *pin);
 struct lock_pin *lock_plan_add(struct lock_plan *plan); /* zeroed; valid until the next call */
+/* One for each path; name may be NULL when it is not known yet. */
 void lock_plan_add_editable(struct lock_plan *plan, const char *name, const char *path);
 
 /* lock_read.c: runs lock.py. */
@@ -81,6 +94,7 @@ int lock_helper(struct lock_job *job, json_t *request, json_t **ret, struct verr
 /* lock_pip.c: runs pip for the target. */
 struct lock_pip_run {
     const char *const *args; /* NULL-terminated, behind `python pip` */
+    const char *python;      /* that runs it; NULL: the target's base interpreter */
     const char *tmpdir;
     struct strbuf output, diagnostics;
     int status;
@@ -95,12 +109,31 @@ const char *lock_tmp(struct lock_job *job, struct verror *err);
 void lock_tmp_remove(struct lock_job *job);
 
 /* lock_report.c */
-int lock_report_read(const char *text, size_t len, struct lock_plan *plan, struct verror *err);
+int lock_report_read(const struct lock_job *job, const char *text, size_t len,
+                     struct lock_plan *plan, struct verror *err);
 /* The plan as requirements with hashes. malloc'ed. */
 char *lock_plan_text(const struct lock_plan *plan);
 
+/* lock_stage.c: pip resolves and builds local folders in copies of them. */
+
+/* Copies folders that have no copy yet. lines: those of a plan; then *file (malloc'ed) is a
+ * requirements file that says the same of the copies. */
+int lock_stage(struct lock_job *job, const char *const *folders, size_t n, json_t *lines,
+               char **file, struct verror *err);
+/* Copies the folders that these pins (indices into plan->pins) are built from. */
+int lock_stage_pins(struct lock_job *job, const struct lock_plan *plan, const size_t *pins,
+                    size_t n, struct verror *err);
+/* Appends one of the pin's lines, with the copy in place of its folder. */
+void lock_stage_line(const struct lock_job *job, const struct lock_pin *pin, const char *line,
+                     struct strbuf *sb);
+const struct lock_copy *lock_copy_of(const struct lock_job *job, const char *path);
+const struct lock_copy *lock_original_of(const struct lock_job *job, const char *path);
+/* Puts folders in place of their copies. */
+void lock_unstage_text(const struct lock_job *job, struct strbuf *sb);
+void lock_copies_release(struct lock_job *job);
+
 /* lock_error.c: pip's standard error, condensed to a line for people; returns the errno. */
-int lock_pip_error(const struct strbuf *diagnostics, const struct interp *interp,
+int lock_pip_error(const struct lock_job *job, const struct strbuf *diagnostics,
                    struct verror *err);
 /* lock_explain.c: after -ENOENT of pip. When the index has the package, but nothing that fits, says
  * which tags were wanted and found (-ENOEXEC instead). */

@@ -16,44 +16,57 @@
 
 /* ---- the temporary folder ---- */
 
-/* Removes what killed commands left: folders whose lock nobody holds. */
-static void sweep(const char *parent)
+/* A folder belongs to who holds its lock. An owner that made his folder and is not yet holding it
+ * notices that it was swept away, and makes another. */
+void lock_sweep(const struct home *home)
 {
+    _cleanup_free_ char *parent = path_join(home->root, "tmp");
     DIR *dir = opendir(parent);
     for (struct dirent *de; dir && (de = readdir(dir));) {
         if (strncmp(de->d_name, "lock-", 5) != 0)
             continue;
         _cleanup_free_ char *path = path_join(parent, de->d_name);
         _cleanup_free_ char *file = path_join(path, "lock");
-        if (!path_exists(file))
-            continue;
         _cleanup_close_ int fd = lock_file(file, LOCK_EXCLUSIVE, false);
         if (fd >= 0)
             (void)path_remove_tree(path);
     }
-    if (dir)
+    if (dir) {
         closedir(dir);
+        (void)rmdir(parent); /* only when nothing is left */
+    }
+}
+
+/* A new folder, locked. -ENOENT: swept away before it was locked, or its parent was. */
+static int make_tmp(struct lock_job *job, const char *parent, struct verror *err)
+{
+    int r = path_mkdirs(parent, 0700);
+    if (r < 0)
+        return verror_errno(err, r, "making %s", parent);
+    _cleanup_free_ char *dir = path_join(parent, "lock-XXXXXX");
+    if (!mkdtemp(dir))
+        return verror_errno(err, errno, "making a folder in %s", parent);
+    _cleanup_free_ char *file = path_join(dir, "lock");
+    int fd = lock_file(file, LOCK_EXCLUSIVE, true);
+    if (fd < 0) {
+        (void)rmdir(dir);
+        return verror_errno(err, fd, "%s", file);
+    }
+    job->tmp_lock = fd;
+    job->tmp = steal_ptr(dir);
+    return 0;
 }
 
 const char *lock_tmp(struct lock_job *job, struct verror *err)
 {
+    enum { ATTEMPTS = 100 };
     if (job->tmp)
         return job->tmp;
     _cleanup_free_ char *parent = path_join(job->home->root, "tmp");
-    int r = path_mkdirs(parent, 0700);
-    if (r < 0) {
-        verror_errno(err, r, "making %s", parent);
-        return NULL;
-    }
-    sweep(parent);
-    _cleanup_free_ char *dir = path_join(parent, "lock-XXXXXX");
-    if (!mkdtemp(dir)) {
-        verror_errno(err, errno, "making a folder in %s", parent);
-        return NULL;
-    }
-    _cleanup_free_ char *file = path_join(dir, "lock");
-    job->tmp_lock = lock_file(file, LOCK_EXCLUSIVE, true);
-    job->tmp = steal_ptr(dir);
+    for (int i = 0; i < ATTEMPTS && make_tmp(job, parent, err) == -ENOENT; i++)
+        ;
+    if (job->tmp && err)
+        verror_release(err); /* of attempts that came to nothing */
     return job->tmp;
 }
 
@@ -175,7 +188,7 @@ int lock_pip_start(const struct lock_job *job, struct lock_pip_run *run, struct 
         n++;
     _cleanup_free_ const char **argv = xcalloc(n + 10, sizeof(*argv));
     size_t k = 0;
-    argv[k++] = job->interp->base_executable;
+    argv[k++] = run->python ? run->python : job->interp->base_executable;
     argv[k++] = "-I";
     argv[k++] = job->pip;
     argv[k++] = run->args[0];
@@ -185,13 +198,13 @@ int lock_pip_start(const struct lock_job *job, struct lock_pip_run *run, struct 
     for (size_t i = 1; i < n; i++)
         argv[k++] = run->args[i];
     _cleanup_free_ char *tmpdir = xasprintf("TMPDIR=%s", run->tmpdir);
-    const char *set[] = {tmpdir,
-                         "PIP_REQUIRE_VIRTUALENV=0",    /* also against pip.conf */
-                         "PIP_BREAK_SYSTEM_PACKAGES=1", /* nothing is installed */
-                         "PIP_NO_COLOR=1",
-                         "PIP_PROGRESS_BAR=off",
-                         retries(),
-                         NULL};
+    const char *set[] = {tmpdir, "PIP_REQUIRE_VIRTUALENV=0", /* also against pip.conf */
+                         "PIP_BREAK_SYSTEM_PACKAGES=1",      /* nothing is installed */
+                         "PIP_NO_COLOR=1", "PIP_PROGRESS_BAR=off",
+                         /* for backends within a project; -I keeps it from pip itself */
+                         "PYTHONDONTWRITEBYTECODE=1",
+                         "GIT_OPTIONAL_LOCKS=0", /* a build that asks for the version only reads */
+                         retries(), NULL};
     struct proc_options options = {
         .cwd = job->cwd,
         .unset = cleared,
@@ -226,23 +239,28 @@ static bool is_pyproject(const char *path)
     return strcmp(path_basename(path), "pyproject.toml") == 0;
 }
 
-/* The arguments that hand the input to pip as it is, behind `args[*n]`; of a pyproject.toml, which
- * pip reads only to build, what it asks for. */
-static void add_input(const struct lock_job *job, const struct lock_plan *plan,
+/* The arguments that hand the input to pip, behind `args[*n]`: `staged`, or as it is, and of a
+ * pyproject.toml, which pip reads only to build, what it asks for. args is zeroed. */
+static void add_input(const struct lock_job *job, const struct lock_plan *plan, const char *staged,
                       const char *constraints, const char **args, size_t *n)
 {
     const struct lock_request *q = job->request;
     if (q->no_deps)
         args[(*n)++] = "--no-deps";
+    if (q->n_constraints) {
+        args[(*n)++] = "-c";
+        args[(*n)++] = constraints;
+    }
+    if (staged) {
+        args[(*n)++] = "-r";
+        args[(*n)++] = staged;
+        return;
+    }
     for (size_t i = 0; i < q->n_files; i++) {
         if (is_pyproject(q->files[i]))
             continue;
         args[(*n)++] = "-r";
         args[(*n)++] = q->files[i];
-    }
-    if (q->n_constraints) {
-        args[(*n)++] = "-c";
-        args[(*n)++] = constraints;
     }
     if (q->n_requirements || plan->n_words)
         args[(*n)++] = "--";
@@ -250,7 +268,14 @@ static void add_input(const struct lock_job *job, const struct lock_plan *plan,
         args[(*n)++] = q->requirements[i];
     for (size_t i = 0; i < plan->n_words; i++)
         args[(*n)++] = plan->words[i];
-    args[*n] = NULL;
+}
+
+static bool is_editable(const struct lock_plan *plan, const char *name)
+{
+    for (size_t i = 0; i < plan->n_editables; i++)
+        if (plan->editables[i].name && strcmp(plan->editables[i].name, name) == 0)
+            return true;
+    return false;
 }
 
 static bool is_named(const struct lock_plan *plan, const char *name)
@@ -276,8 +301,13 @@ static int pins_of_folder(const char *folder, struct lock_plan *plan, struct ver
         r = wheel_name_parse(de->d_name, &name, err);
         if (r < 0)
             break;
+        _cleanup_free_ char *normalised = dist_name_normalise(name.dist);
+        if (is_editable(plan, normalised)) { /* its wheel only told what it needs */
+            wheel_name_release(&name);
+            continue;
+        }
         struct lock_pin *pin = lock_plan_add(plan);
-        pin->name = dist_name_normalise(name.dist);
+        pin->name = steal_ptr(normalised);
         pin->version = xstrdup(name.version);
         pin->requested = is_named(plan, pin->name);
         pin->path = path_join(folder, de->d_name);
@@ -321,6 +351,9 @@ int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *er
     _cleanup_free_ char *constraints = path_join(tmp, "constraints.txt");
     if (q->n_constraints && (r = write_constraints(job, constraints, err)) < 0)
         return r;
+    _cleanup_free_ char *staged = NULL;
+    if (plan->lines && (r = lock_stage(job, NULL, 0, plan->lines, &staged, err)) < 0)
+        return r;
     bool report = has_report(job->pip_version);
     _cleanup_free_ char *wheels = path_join(tmp, "resolved");
     _cleanup_free_ const char **args =
@@ -337,7 +370,7 @@ int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *er
         args[n++] = wheels;
         (void)mkdir(wheels, 0700);
     }
-    add_input(job, plan, constraints, args, &n);
+    add_input(job, plan, staged, constraints, args, &n);
     struct lock_pip_run run = {
         .args = args, .tmpdir = tmp, .output = STRBUF_INIT, .diagnostics = STRBUF_INIT};
     struct progress *progress = progress_new("resolving", q->quiet);
@@ -345,12 +378,12 @@ int lock_resolve(struct lock_job *job, struct lock_plan *plan, struct verror *er
     r = lock_pip_start(job, &run, err);
     progress_finish(progress);
     if (r == 0 && run.status != 0) {
-        r = lock_pip_error(&run.diagnostics, job->interp, err);
+        r = lock_pip_error(job, &run.diagnostics, err);
         if (r == -ENOENT)
             r = lock_explain_missing(job, plan, err);
     } else if (r == 0) {
         drop_pins(plan);
-        r = report ? lock_report_read(run.output.buf, run.output.len, plan, err)
+        r = report ? lock_report_read(job, run.output.buf, run.output.len, plan, err)
                    : pins_of_folder(wheels, plan, err);
     }
     strbuf_release(&run.output);

@@ -48,6 +48,7 @@ void lock_plan_release(struct lock_plan *plan)
         free(plan->editables[i].path);
     }
     free(plan->editables);
+    json_decref(plan->lines);
     free(plan->why);
     *plan = (struct lock_plan){0};
 }
@@ -62,9 +63,17 @@ struct lock_pin *lock_plan_add(struct lock_plan *plan)
 
 void lock_plan_add_editable(struct lock_plan *plan, const char *name, const char *path)
 {
+    for (size_t i = 0; i < plan->n_editables; i++) {
+        struct lock_editable *known = &plan->editables[i];
+        if (strcmp(known->path, path) != 0)
+            continue;
+        if (!known->name && name)
+            known->name = xstrdup(name);
+        return;
+    }
     plan->editables = xrealloc(plan->editables, (plan->n_editables + 1) * sizeof(*plan->editables));
     plan->editables[plan->n_editables++] =
-        (struct lock_editable){.name = xstrdup(name), .path = xstrdup(path)};
+        (struct lock_editable){.name = name ? xstrdup(name) : NULL, .path = xstrdup(path)};
 }
 
 /* ---- running lock.py ---- */
@@ -91,7 +100,11 @@ static int helper_error(const json_t *error, struct verror *err)
     static const struct {
         const char *kind;
         int errnum;
-    } kinds[] = {{"missing", ENOENT}, {"tags", ENOEXEC}, {"mismatch", EBADMSG}};
+    } kinds[] = {{"missing", ENOENT},
+                 {"tags", ENOEXEC},
+                 {"mismatch", EBADMSG},
+                 {"copy", EIO},
+                 {"build", EIO}};
     const char *kind = json_string_value(json_object_get(error, "kind"));
     const char *message = json_string_value(json_object_get(error, "message"));
     const char *hint = json_string_value(json_object_get(error, "hint"));
@@ -248,7 +261,8 @@ static void read_inputs(const json_t *inputs, const json_t *variables, struct lo
     json_object_foreach((json_t *)(uintptr_t)inputs, key, value)
     {
         struct lock_input *in = &plan->inputs[plan->n_inputs];
-        if (digest_of(value, &in->digest)) {
+        in->missing = json_is_null(value);
+        if (in->missing || digest_of(value, &in->digest)) {
             in->path = xstrdup(key);
             plan->n_inputs++;
         }
@@ -284,13 +298,15 @@ static void read_answer(const json_t *o, struct lock_plan *plan)
     read_inputs(json_object_get(o, "inputs"), json_object_get(o, "variables"), plan);
     plan->options = strings_of(json_object_get(o, "options"), &plan->n_options);
     plan->words = strings_of(json_object_get(o, "words"), &plan->n_words);
+    json_t *lines = json_object_get(o, "lines");
+    plan->lines = json_array_size(lines) ? json_incref(lines) : NULL;
     plan->names = strings_of(json_object_get(o, "names"), &plan->n_names);
     const json_t *editables = json_object_get(o, "editables");
     for (size_t i = 0; i < json_array_size(editables); i++) {
         const json_t *one = json_array_get(editables, i);
         const char *name = json_string_value(json_object_get(one, "name"));
         const char *path = json_string_value(json_object_get(one, "path"));
-        if (name && path)
+        if (path)
             lock_plan_add_editable(plan, name, path);
     }
 }

@@ -1,5 +1,4 @@
 /* lock_report: pip's installation report (version 1 of its format) as pins. */
-#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -10,32 +9,6 @@
 static const char *text_of(const json_t *o, const char *key)
 {
     return json_string_value(json_object_get(o, key));
-}
-
-/* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
-static char *path_of_url(const char *url)
-{
-    if (strncmp(url, "file://", 7) != 0)
-        return NULL;
-    const char *p = url + 7;
-    if (strncmp(p, "localhost/", 10) == 0)
-        p += 9;
-    if (*p != '/')
-        return NULL;
-    struct strbuf sb = STRBUF_INIT;
-    for (; *p && *p != '#' && *p != '?'; p++) {
-        char digits[3] = {0};
-        if (*p == '%' && isxdigit((unsigned char)p[1]) && isxdigit((unsigned char)p[2]))
-            memcpy(digits, p + 1, 2);
-        unsigned long byte = strtoul(digits, NULL, 16);
-        if (byte != 0) {
-            strbuf_addch(&sb, (char)byte);
-            p += 2;
-        } else {
-            strbuf_addch(&sb, *p);
-        }
-    }
-    return strbuf_detach(&sb, NULL);
 }
 
 static bool ends_with(const char *s, const char *suffix)
@@ -86,19 +59,31 @@ static void read_source(const json_t *info, const char *url, bool direct, struct
     }
     read_hashes(json_object_get(info, "archive_info"), pin);
     if (ends_with(url, ".whl"))
-        pin->path = path_of_url(url);
+        pin->path = lock_path_of_url(url);
     if (direct || pin->path)
         pin->by_url = line_of(pin, subdirectory, " @ ", url);
     if (!direct)
         pin->by_name = line_of(pin, NULL, "==", pin->version);
 }
 
-static int read_one(const json_t *item, struct lock_plan *plan, struct verror *err)
+/* pip was given a copy of a folder: the report shall name the folder. The URL, borrowed. */
+static const char *original_url(const struct lock_job *job, json_t *info)
+{
+    const char *url = text_of(info, "url");
+    _cleanup_free_ char *path = url ? lock_path_of_url(url) : NULL;
+    const struct lock_copy *copy = path ? lock_original_of(job, path) : NULL;
+    if (copy)
+        json_object_set_new(info, "url", json_string(copy->url));
+    return text_of(info, "url");
+}
+
+static int read_one(const struct lock_job *job, json_t *item, struct lock_plan *plan,
+                    struct verror *err)
 {
     const json_t *metadata = json_object_get(item, "metadata");
-    const json_t *info = json_object_get(item, "download_info");
+    json_t *info = json_object_get(item, "download_info");
     const char *name = text_of(metadata, "name"), *version = text_of(metadata, "version");
-    const char *url = text_of(info, "url");
+    const char *url = original_url(job, info);
     if (!name || !version || !url)
         return verror_set(err, EPROTO, "pip's report lacks a name, version or URL");
     _cleanup_strbuf_ struct strbuf clean = STRBUF_INIT;
@@ -106,7 +91,7 @@ static int read_one(const json_t *item, struct lock_plan *plan, struct verror *e
     _cleanup_free_ char *normalised = dist_name_normalise(name);
     const json_t *dir = json_object_get(info, "dir_info");
     if (json_is_true(json_object_get(dir, "editable"))) {
-        _cleanup_free_ char *path = path_of_url(url);
+        _cleanup_free_ char *path = lock_path_of_url(url);
         if (path)
             lock_plan_add_editable(plan, normalised, path);
         return 0;
@@ -125,7 +110,8 @@ static int read_one(const json_t *item, struct lock_plan *plan, struct verror *e
     return 0;
 }
 
-int lock_report_read(const char *text, size_t len, struct lock_plan *plan, struct verror *err)
+int lock_report_read(const struct lock_job *job, const char *text, size_t len,
+                     struct lock_plan *plan, struct verror *err)
 {
     json_error_t parse;
     json_t *report = json_loadb(text, len, 0, &parse);
@@ -134,7 +120,7 @@ int lock_report_read(const char *text, size_t len, struct lock_plan *plan, struc
     if (!json_is_array(install))
         r = verror_set(err, EPROTO, "pip's report cannot be read: %s", parse.text);
     for (size_t i = 0; r == 0 && i < json_array_size(install); i++)
-        r = read_one(json_array_get(install, i), plan, err);
+        r = read_one(job, json_array_get(install, i), plan, err);
     json_decref(report);
     return r;
 }

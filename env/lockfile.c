@@ -193,9 +193,10 @@ static int work_out(struct lock_job *job, const struct sha256 *key, struct lock_
     return 0;
 }
 
-static void job_release(struct lock_job *job)
+void lock_job_release(struct lock_job *job)
 {
     lock_tmp_remove(job);
+    lock_copies_release(job);
     free(job->target_key);
     free(job->cwd);
     if (job->interps)
@@ -220,7 +221,7 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
         .request = request,
         .wheel = wheel,
         .target_key = wheel_target_key(&interp->target, &wheel->compile),
-        .cwd = path_absolute("."),
+        .cwd = path_absolute(request->base ? request->base : "."),
         .tmp_lock = -1,
     };
     if (!job.cwd)
@@ -234,6 +235,6 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
             r = work_out(&job, &key, ret, e);
         }
     }
-    job_release(&job);
+    lock_job_release(&job);
     return r;
 }

@@ -23,6 +23,9 @@ struct lock_request {
     size_t n_files;
     const char *const *requirements; /* "requests>=2", "./x.whl", as pip install takes them */
     size_t n_requirements;
+    /* Where relative paths in files and requirements start; NULL: at the caller's folder, as pip
+     * has it. */
+    const char *base;
     const char *const *constraints; /* "name==version" lines that must hold when resolving */
     size_t n_constraints;
     const char *const *groups, *const *extras; /* NULL-terminated, or NULL: the lock's defaults */
@@ -49,7 +52,7 @@ struct lock_result {
     int64_t resolved_ns; /* then: when that was (a cached answer is older than the call) */
     /* Projects the lock wants installed editable: the store never holds those (design 5). */
     struct lock_editable {
-        char *name, *path; /* normalised name; absolute path of its folder */
+        char *name, *path; /* normalised name, or NULL: a build will tell; absolute path */
     } * editables;
     size_t n_editables;
 };
@@ -70,5 +73,19 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
                 const struct lock_request *request, const struct wheel_options *wheel,
                 struct lock_result *ret, struct verror *err);
 void lock_result_release(struct lock_result *result);
+
+/* Does the interpreter satisfy requires-python of a pyproject.toml's [project]? *unfit is the
+ * specifier (malloc'ed) if it does not, else NULL, also without a file or a word in it. Asks
+ * packaging once for each content and version; the answer is kept in the catalog. -EINVAL: the file
+ * is malformed. */
+int lock_requires_python(const struct home *home, struct store *store, const struct interp *interp,
+                         const char *pyproject, char **unfit, struct verror *err);
+
+/* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
+char *lock_path_of_url(const char *url);
+
+/* Removes the downloads of killed commands below HOME; never those of live ones, whose locks tell.
+ * With none there it costs one failed open. */
+void lock_sweep(const struct home *home);
 
 #endif

@@ -48,6 +48,9 @@ struct manifest *manifest_copy(const struct manifest *m)
     c->packages = xcalloc(m->n_packages + 1, sizeof(*c->packages));
     for (size_t i = 0; i < m->n_packages; i++)
         c->packages[i] = package_copy(&m->packages[i]);
+    c->editables = xcalloc(m->n_editables + 1, sizeof(*c->editables));
+    for (size_t i = 0; i < m->n_editables; i++)
+        c->editables[i] = manifest_editable_copy(&m->editables[i]);
     return c;
 }
 
@@ -66,6 +69,7 @@ void manifest_free(struct manifest *m)
     for (size_t i = 0; i < m->n_packages; i++)
         package_release(&m->packages[i]);
     free(m->packages);
+    manifest_drop_editables(m);
     free(m->reason);
     free(m->address);
     free(m->prompt);
@@ -173,6 +177,7 @@ static json_t *head_to_json(const struct manifest *m)
               put(o, "is_64bit", json_boolean(m->is_64bit)) &&
               put_string(o, "target_key", m->target_key) && put_string(o, "project", m->project) &&
               (!m->settings || put(o, "settings", json_incref(m->settings))) &&
+              (!m->n_editables || put(o, "editables", manifest_editables_to_json(m))) &&
               put(o, "entered_ns", json_integer(earliest_entry(m)));
     if (!ok) {
         json_decref(o);
@@ -393,6 +398,8 @@ int manifest_from_json(const char *text, size_t len, struct manifest **ret, stru
         r = head_from_json(o, m, err);
     if (r == 0)
         r = packages_from_json(o, m, err);
+    if (r == 0)
+        r = manifest_editables_from_json(json_object_get(o, "editables"), m, err);
     if (r == 0)
         r = manifest_check(m, err);
     json_decref(o);

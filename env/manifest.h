@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 #include "base/verror.h"
+#include "env/manifest_editable.h"
 #include "store/store.h"
 
 struct manifest_package {
@@ -40,6 +41,8 @@ struct manifest {
     json_t *settings; /* remembered options of the project (lock, groups, extras), object or NULL */
     struct manifest_package *packages;
     size_t n_packages;
+    struct manifest_editable *editables; /* sorted by normalised name */
+    size_t n_editables;
 };
 
 struct manifest *manifest_new(void);

@@ -91,6 +91,27 @@ static int check_packages(const struct manifest *m, struct verror *err)
     return 0;
 }
 
+static int check_editables(const struct manifest *m, struct verror *err)
+{
+    for (size_t i = 0; i < m->n_editables; i++) {
+        const struct manifest_editable *e = &m->editables[i];
+        int r = 0;
+        if (!is_dist_name(e->name))
+            r = bad(err, "name", e->name, "is no distribution name");
+        else if (!is_dist_version(e->version))
+            r = bad(err, "version", e->version, "is no version");
+        else if (!is_path(e->path))
+            r = bad(err, "path", e->path, "is no absolute path of one line");
+        else if (i && strcmp(m->editables[i - 1].normalised, e->normalised) >= 0)
+            r = bad(err, "name", e->name, "is there twice or not in the order of names");
+        if (r < 0) {
+            verror_prefix(err, "editable %zu", i + 1);
+            return r;
+        }
+    }
+    return manifest_check_files(m, err);
+}
+
 int manifest_check(const struct manifest *m, struct verror *err)
 {
     if (m->generation < 1 || m->generation > MANIFEST_MAX_GENERATION)
@@ -121,5 +142,6 @@ int manifest_check(const struct manifest *m, struct verror *err)
         if (!rules[i].ok(rules[i].value))
             return bad(err, rules[i].key, rules[i].value, rules[i].what);
     }
-    return check_packages(m, err);
+    int r = check_packages(m, err);
+    return r < 0 ? r : check_editables(m, err);
 }

@@ -141,7 +141,7 @@ static int choose_lock(struct project *p, struct verror *err)
         if (!p->lock)
             return refuse_foreign(path, i, err);
     }
-    if (!p->lock && has_table(p->dir, "[project]")) {
+    if (!p->lock && (has_table(p->dir, "[project]") || has_table(p->dir, "[build-system]"))) {
         p->lock = path_join(p->dir, "pyproject.toml");
         p->lock_kind = LOCK_PYPROJECT;
     }

@@ -7,7 +7,8 @@
 #include "base/home.h"
 #include "base/verror.h"
 
-/* LOCK_PYPROJECT: no lock; the [project] table of pyproject.toml says what to resolve. */
+/* LOCK_PYPROJECT: no lock; the [project] table of pyproject.toml says what to resolve, or a build.
+ */
 enum lock_kind { LOCK_NONE, LOCK_PYLOCK, LOCK_UV, LOCK_REQUIREMENTS, LOCK_PYPROJECT };
 
 struct project {

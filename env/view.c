@@ -29,6 +29,11 @@ void view_unref(struct view *view)
     free(view->generated);
     free(view->conflicts);
     free(view->strings);
+    for (uint32_t i = 0; i < view->n_files; i++) {
+        free(view->files[i].path);
+        free(view->files[i].text);
+    }
+    free(view->files);
     struct manifest *m = &view->facts;
     free(m->prompt);
     free(m->executable);
@@ -214,7 +219,7 @@ static void stat_generated(const struct view *view, const struct view_generated 
     uint64_t skip, tail;
     bool link = view_generated_is_link(g);
     ret->type = link ? IMAGE_SYMLINK : IMAGE_FILE;
-    ret->mode = link ? 0777 : view_generated_is_exec(g) ? 0755 : 0644;
+    ret->mode = link ? 0777 : view_generated_is_exec(view, g) ? 0755 : 0644;
     ret->size = g->text_size;
     if (view_generated_tail(view, g, &blob, &skip, &tail))
         ret->size += tail;

@@ -4,8 +4,9 @@
  * several layers are merged (root, bin, lib, site-packages, its __pycache__, namespace packages);
  * root, bin, include, lib, lib/pythonX.Y and site-packages always are. Generated for the address:
  * pyvenv.cfg, bin/python*, lib64, activation files, console scripts, direct_url.json (and then
- * RECORD), and site-packages/_venvfs.pth for Python 3.8 to 3.13, unless the manifest's settings say
- * "import_hook": false: it lets importlib read modules without a message to the daemon for each.
+ * RECORD), the files of editable installs, and site-packages/_venvfs.pth for Python 3.8 to 3.13,
+ * unless the manifest's settings say "import_hook": false: it lets importlib read modules without a
+ * message to the daemon for each.
  *
  * Nodes are small values; what they mean is fixed for the life of the view, which is immutable.
  */

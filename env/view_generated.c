@@ -90,6 +90,34 @@ static void add_direct_urls(struct fixed_table *t, const struct view *view, uint
     }
 }
 
+/* What is called so in a folder of the table; 0, the root, when there is nothing. */
+static uint32_t fixed_find(const struct fixed_table *t, uint32_t parent, const char *name)
+{
+    for (uint32_t i = 1; i < t->n; i++)
+        if (t->items[i].parent == parent && strcmp(t->items[i].name, name) == 0)
+            return i;
+    return 0;
+}
+
+/* A file of the manifest and the folders above it. What is there already stays: no install may
+ * replace bin/python. */
+static void add_file(struct fixed_table *t, const struct view *view, uint32_t item)
+{
+    const struct view_file *f = &view->files[item];
+    const char *name = f->path, *end = f->path + f->path_len;
+    uint32_t parent = 0;
+    for (const char *next; (next = name + strlen(name) + 1) < end; name = next) {
+        uint32_t dir = fixed_find(t, parent, name);
+        if (dir == 0)
+            dir = fixed_dir(t, parent, name);
+        else if (!t->items[dir].is_dir)
+            return;
+        parent = dir;
+    }
+    if (fixed_find(t, parent, name) == 0)
+        fixed_file(t, parent, name, GENERATED_FILE, VIEW_NO_LAYER, item);
+}
+
 struct view_fixed *view_fixed_list(const struct view *view, size_t *n)
 {
     const struct manifest *m = &view->facts;
@@ -111,6 +139,8 @@ struct view_fixed *view_fixed_list(const struct view *view, size_t *n)
         fixed_file(&t, site, "_venvfs.pth", GENERATED_IMPORT_HOOK, VIEW_NO_LAYER, 0);
     add_bin(&t, view, bin);
     add_direct_urls(&t, view, site);
+    for (uint32_t i = 0; i < view->n_files; i++)
+        add_file(&t, view, i);
     *n = t.n;
     return t.items;
 }
@@ -156,6 +186,14 @@ static const char import_hook[] =
     "\"FileIO\": _io.FileIO, "
     "\"FileLoader\": sys.modules[\"_frozen_importlib_external\"].FileLoader})\n";
 
+static void add_file_text(const struct view *view, const struct view_file *f, struct strbuf *sb)
+{
+    const struct image_script shebang = {.kind = IMAGE_SCRIPT_PYTHON};
+    if (f->script)
+        script_text(&shebang, view->interpreter, sb);
+    strbuf_addstr(sb, f->text);
+}
+
 void view_generated_text(const struct view *view, const struct view_generated *g, struct strbuf *sb)
 {
     struct image_script script;
@@ -178,6 +216,9 @@ void view_generated_text(const struct view *view, const struct view_generated *g
         break;
     case GENERATED_DIRECT_URL:
         strbuf_addstr(sb, view->strings + view->layers[g->layer].direct_url);
+        break;
+    case GENERATED_FILE:
+        add_file_text(view, &view->files[g->item], sb);
         break;
     case GENERATED_RECORD:
         record_row(view, g->layer, sb);
@@ -234,7 +275,7 @@ bool view_generated_is_link(const struct view_generated *g)
            g->kind == GENERATED_INTERPRETER_ALIAS;
 }
 
-bool view_generated_is_exec(const struct view_generated *g)
+bool view_generated_is_exec(const struct view *view, const struct view_generated *g)
 {
-    return g->kind == GENERATED_SCRIPT;
+    return g->kind == GENERATED_SCRIPT || (g->kind == GENERATED_FILE && view->files[g->item].exec);
 }

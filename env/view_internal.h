@@ -19,6 +19,13 @@ struct view_layer {
     bool requested;
 };
 
+struct view_file { /* a file that the manifest itself holds (manifest_editable.h) */
+    char *path;    /* with a NUL in place of each slash; path_len bytes */
+    size_t path_len;
+    char *text;
+    bool exec, script; /* script: its first line is made for the address */
+};
+
 struct view_merged {
     uint32_t path, name;   /* in strings; the name is the path's last component */
     uint32_t first, count; /* children: refs[first .. first + count) */
@@ -34,6 +41,7 @@ enum view_generated_kind {
     GENERATED_SCRIPT,      /* item: index of the image's scripts */
     GENERATED_IMPORT_HOOK, /* _venvfs.pth */
     GENERATED_DIRECT_URL,
+    GENERATED_FILE,   /* item: index of the view's own files */
     GENERATED_RECORD, /* a row for direct_url.json, then the image's RECORD */
 };
 
@@ -56,6 +64,8 @@ struct view {
     struct view_generated *generated;
     struct view_conflict *conflicts;
     char *strings; /* NUL-terminated, "" at 0 */
+    struct view_file *files;
+    uint32_t n_files;
     uint32_t n_layers, n_refs, n_merged, n_generated, n_conflicts;
     struct manifest facts; /* of the interpreter and the environment; no packages */
     bool import_hook;      /* is _venvfs.pth shown? */
@@ -115,6 +125,6 @@ bool view_generated_tail(const struct view *view, const struct view_generated *g
 void view_generated_target(const struct view *view, const struct view_generated *g,
                            struct strbuf *sb);
 bool view_generated_is_link(const struct view_generated *g);
-bool view_generated_is_exec(const struct view_generated *g);
+bool view_generated_is_exec(const struct view *view, const struct view_generated *g);
 
 #endif

@@ -354,6 +354,28 @@ static char *copy_or_null(const char *s)
     return s == NULL ? NULL : xstrdup(s);
 }
 
+static struct view_file copy_file(const struct manifest_file *f)
+{
+    static const char mark[] = "#!python\n";
+    struct view_file c = {.path = xstrdup(f->path), .path_len = strlen(f->path), .exec = f->exec};
+    c.script = f->exec && strncmp(f->text, mark, sizeof(mark) - 1) == 0;
+    c.text = xstrdup(f->text + (c.script ? sizeof(mark) - 1 : 0));
+    for (char *slash = c.path; (slash = strchr(slash, '/')) != NULL; slash++)
+        *slash = '\0';
+    return c;
+}
+
+static void copy_files(struct view *v, const struct manifest *m)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < m->n_editables; i++)
+        n += m->editables[i].n_files;
+    v->files = xcalloc(n + 1, sizeof(*v->files));
+    for (size_t i = 0; i < m->n_editables; i++)
+        for (size_t k = 0; k < m->editables[i].n_files; k++)
+            v->files[v->n_files++] = copy_file(&m->editables[i].files[k]);
+}
+
 /* What generated texts need of the manifest. */
 static void copy_facts(struct view *v, const struct manifest *m, const char *address)
 {
@@ -370,6 +392,7 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
         .python_dir = copy_or_null(m->python_dir),
         .platlibdir = copy_or_null(m->platlibdir),
     };
+    copy_files(v, m);
     v->import_hook = !json_is_false(json_object_get(m->settings, "import_hook"));
     v->address = xstrdup(address);
     v->interpreter = xasprintf("%s/bin/python", address);

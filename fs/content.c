@@ -70,3 +70,10 @@ int content_read(struct images *images, struct tree *tree, struct view_node node
         return (int)n;
     return (size_t)n == g.size ? 0 : verror_set(err, EIO, "a blob is shorter than its file");
 }
+
+const char *content_owner(const struct tree *tree, struct view_node node)
+{
+    if (node.kind != VIEW_IMAGE)
+        return "an environment";
+    return image_dist_name(view_image(tree_view(tree), node.layer));
+}

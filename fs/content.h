@@ -17,4 +17,7 @@
 int content_read(struct images *images, struct tree *tree, struct view_node node, uint64_t offset,
                  char *buf, size_t size, bool nowait, struct verror *err);
 
+/* The distribution's name of an image's file, else "an environment"; valid as long as the tree. */
+const char *content_owner(const struct tree *tree, struct view_node node);
+
 #endif

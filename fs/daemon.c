@@ -22,12 +22,10 @@
 #include "venvfs-config.h"
 
 #define LOG_LIMIT (1 << 20)
-#define FRAME_CACHE_BYTES (8u << 20)
-#define WORKERS 2 /* they wait for the disk more than for a CPU */
 
 /* ---- the process ---- */
 
-static int open_log(const struct home *home, struct verror *err)
+int daemon_open_log(const struct home *home, struct verror *err)
 {
     _cleanup_free_ char *path = path_join(home->root, "daemon.log");
     struct stat st;
@@ -40,8 +38,7 @@ static int open_log(const struct home *home, struct verror *err)
     return 0;
 }
 
-/* SIGTERM, SIGINT and SIGHUP are blocked in every thread; the first two come by the descriptor. */
-static int quit_descriptor(struct verror *err)
+int daemon_quit_descriptor(struct verror *err)
 {
     sigset_t blocked, quit;
     signal(SIGPIPE, SIG_IGN);
@@ -55,7 +52,7 @@ static int quit_descriptor(struct verror *err)
     return fd < 0 ? verror_errno(err, errno, "waiting for signals") : fd;
 }
 
-static void limit_memory(void)
+void daemon_limit_memory(void)
 {
     /* An arena per thread would keep what each once needed. */
     mallopt(M_ARENA_MAX, 2);
@@ -84,7 +81,7 @@ static void remove_facts(const struct home *home)
     (void)io_unlink(path);
 }
 
-static void tell(int *ready, int result, const struct verror *err)
+void daemon_tell(int *ready, int result, const struct verror *err)
 {
     if (*ready < 0)
         return;
@@ -124,9 +121,10 @@ static int prepare(struct daemon *d, struct verror *err)
         r = stubs_prepare(d->home, &d->stubs, &moved, err);
     d->notices = lines_of(&moved);
     d->context.ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-    d->context.workers = pool_new(WORKERS);
-    d->context.images = images_new(d->home->store, FRAME_CACHE_BYTES);
+    d->context.workers = pool_new(DAEMON_WORKERS);
+    d->context.images = images_new(d->home->store, DAEMON_FRAME_CACHE_BYTES);
     d->context.counters = &d->counters;
+    d->context.told = log_memory_new();
     if (r >= 0 && (d->context.ended < 0 || !d->context.workers))
         r = verror_errno(err, errno, "starting the daemon's threads");
     return r < 0 ? r : 0;
@@ -139,6 +137,7 @@ static void release(struct daemon *d)
     json_decref(d->notices);
     pool_free(d->context.workers);
     images_free(d->context.images);
+    log_memory_free(d->context.told);
     if (d->context.ended >= 0)
         close(d->context.ended);
     free(d);
@@ -155,7 +154,7 @@ static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
         r = write_facts(d->home, socket, err);
     if (r == 0) {
         log_line("venvfs %s serves %s", VENVFS_VERSION, d->home->hub);
-        tell(ready, 0, NULL);
+        daemon_tell(ready, 0, NULL);
         struct control_handler handler = {.perform = daemon_perform,
                                           .event = daemon_session_ended,
                                           .arg = d,
@@ -176,7 +175,7 @@ static int run_locked(const struct home *home, int *ready, struct verror *err)
     d->home = home;
     d->started = time(NULL);
     d->context.ended = -1;
-    _cleanup_close_ int quit = quit_descriptor(err);
+    _cleanup_close_ int quit = daemon_quit_descriptor(err);
     int r = quit < 0 ? quit : prepare(d, err);
     if (r == 0)
         r = serve(d, quit, ready, err);
@@ -192,10 +191,10 @@ int daemon_run(const struct home *home, int ready, struct verror *err)
     _cleanup_free_ char *lock_path = path_join(home->root, "daemon.lock");
     _cleanup_close_ int lock = -1;
     umask(077);
-    limit_memory();
+    daemon_limit_memory();
     int r = chdir("/") < 0 ? -errno : home_create(home, &own);
     if (r == 0)
-        r = open_log(home, &own);
+        r = daemon_open_log(home, &own);
     if (r == 0) {
         lock = lock_file(lock_path, LOCK_EXCLUSIVE, false);
         if (lock == -EAGAIN)
@@ -207,7 +206,7 @@ int daemon_run(const struct home *home, int ready, struct verror *err)
         r = run_locked(home, &ready, &own);
     if (r < 0 && r != -EAGAIN)
         log_line("not started: %s", verror_message(&own));
-    tell(&ready, r, &own);
+    daemon_tell(&ready, r, &own);
     if (r < 0)
         verror_move(err, &own);
     return r;

@@ -33,6 +33,17 @@ struct daemon {
     bool kept; /* a detached mount still serves its users, for the rest of this process's life */
 };
 
+#define DAEMON_FRAME_CACHE_BYTES (8u << 20)
+#define DAEMON_WORKERS 2 /* they wait for the disk more than for a CPU */
+
+/* What every process that serves begins with. Standard error becomes HOME/daemon.log. */
+int daemon_open_log(const struct home *home, struct verror *err);
+/* SIGTERM, SIGINT and SIGHUP are blocked in every thread; the first two come by the descriptor. */
+int daemon_quit_descriptor(struct verror *err);
+void daemon_limit_memory(void);
+/* Writes 0 or the error to the readiness pipe and closes it, once. */
+void daemon_tell(int *ready, int result, const struct verror *err);
+
 /* Mounts the hub. */
 int daemon_mount_hub(struct daemon *d, struct verror *err);
 /* One request of a command; see control_handler. */

@@ -39,9 +39,14 @@ static unsigned long long status_field(const char *name, int base, unsigned long
     return value;
 }
 
+unsigned long long mount_privileges(void)
+{
+    return status_field("CapEff", 16, 0);
+}
+
 static bool may_mount_directly(void)
 {
-    return (status_field("CapEff", 16, 0) >> CAP_SYS_ADMIN_BIT) & 1;
+    return (mount_privileges() >> CAP_SYS_ADMIN_BIT) & 1;
 }
 
 static int check_helper(struct verror *err)

@@ -6,6 +6,9 @@
 
 #include "base/verror.h"
 
+/* This process's effective capabilities, a bit each (capability.h); none when nobody tells. */
+unsigned long long mount_privileges(void);
+
 /* Catches what libfuse and fusermount3 write on standard error. */
 struct mount_words {
     int file, saved;

@@ -35,13 +35,15 @@ static void range_free(struct range *g)
     free(g);
 }
 
-static void reply(struct session *s, fuse_req_t req, int result, const char *buf, size_t size,
-                  const struct verror *err)
+/* what: whose file it is. */
+static void reply(struct session *s, fuse_req_t req, const char *what, int result, const char *buf,
+                  size_t size, const struct verror *err)
 {
     if (result == -EUCLEAN) {
         fuse_reply_err(req, EIO); /* the log has a line already */
     } else if (result < 0) {
-        log_line("%s: reading a file failed: %s", s->mountpoint, verror_message(err));
+        log_once(s->context.told, what, result, "%s: reading a file of %s failed: %s",
+                 s->mountpoint, what, verror_message(err));
         fuse_reply_err(req, result == -ENOMEM ? ENOMEM : EIO);
     } else {
         fuse_reply_buf(req, buf, size);
@@ -72,7 +74,8 @@ static void read_in_worker(void *arg, size_t worker)
     else
         r = content_read(g->session->context.images, g->tree, g->node, g->offset, buf, g->size,
                          false, &err);
-    reply(g->session, g->req, r, buf, g->size, &err);
+    reply(g->session, g->req, g->fd >= 0 ? "an upper layer" : content_owner(g->tree, g->node), r,
+          buf, g->size, &err);
     range_free(g);
 }
 
@@ -146,5 +149,5 @@ void read_file(struct session *s, fuse_req_t req, const struct place *file, uint
     if (r == -EAGAIN)
         hand_to_worker(s, req, file, -1, offset, size);
     else
-        reply(s, req, r, buf, size, &err);
+        reply(s, req, content_owner(file->tree, file->node), r, buf, size, &err);
 }

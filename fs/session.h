@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/log.h"
 #include "base/pool.h"
 #include "base/verror.h"
 #include "fs/counters.h"
@@ -20,6 +21,7 @@ struct session_context {
     struct pool *workers;      /* run what would block the loop */
     struct counters *counters; /* may be shared by sessions */
     int ended;                 /* an eventfd, signalled when a session's loop ends by itself */
+    struct log_memory *told;   /* which packages' damage is in the log; may be NULL */
 };
 
 /* Mounts at an existing folder, starts the loop, and returns once the kernel's INIT is answered.

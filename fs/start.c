@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,10 +18,10 @@
 #include "base/path.h"
 #include "fs/control.h"
 #include "fs/control_wire.h"
+#include "fs/launch.h"
 #include "fs/mount.h"
 
 #define START_MILLISECONDS 30000
-#define READY_FD 3
 #define READY_LIMIT 65536
 
 extern char **environ;
@@ -73,14 +74,7 @@ int heal_after_death(const struct home *home, struct verror *err)
 
 /* ---- starting ---- */
 
-struct launch {
-    char **environment; /* the caller's, with the places of this home */
-    char *fd_text;
-    int ready; /* the daemon's end of the readiness pipe */
-};
-
-/* Everything a child of a threaded process may not do between fork and exec is done before. */
-static void launch_prepare(struct launch *l, const struct home *home)
+void launch_prepare(struct launch *l, const struct home *home)
 {
     size_t n = 0, kept = 0;
     while (environ[n])
@@ -94,21 +88,18 @@ static void launch_prepare(struct launch *l, const struct home *home)
     l->environment[kept++] = xasprintf("VENVFS_HOME=%s", home->root);
     l->environment[kept++] = xasprintf("VENVFS_HUB=%s", home->hub);
     l->environment[kept] = xasprintf("VENVFS_RUNTIME_DIR=%s", home->runtime);
-    l->fd_text = xasprintf("%d", READY_FD);
 }
 
-static void launch_release(struct launch *l)
+void launch_release(struct launch *l)
 {
     for (char **e = l->environment; *e; e++)
         free(*e);
     free(l->environment);
-    free(l->fd_text);
 }
 
-static void become_daemon(const struct launch *l)
+void launch_become(const struct launch *l)
 {
-    char name[] = "venvfs", verb[] = "daemon", option[] = "--ready-fd";
-    char *argv[] = {name, verb, option, l->fd_text, NULL};
+    enum { LAST_FD = LAUNCH_FUSE_FD };
     struct sigaction standard = {.sa_handler = SIG_DFL};
     sigset_t none;
     for (int i = 1; i < NSIG; i++)
@@ -119,13 +110,16 @@ static void become_daemon(const struct launch *l)
     int null = open("/dev/null", O_RDWR);
     if (null < 0 || dup2(null, 0) < 0 || dup2(null, 1) < 0 || dup2(null, 2) < 0 || chdir("/") < 0)
         _exit(127);
-    int ready = l->ready == READY_FD ? READY_FD : dup2(l->ready, READY_FD);
-    if (ready < 0 || fcntl(READY_FD, F_SETFD, 0) < 0)
+    /* Above both places first, so that none is overwritten before it is moved. */
+    int ready = fcntl(l->ready, F_DUPFD, LAST_FD + 1);
+    int fuse = l->fuse < 0 ? -1 : fcntl(l->fuse, F_DUPFD, LAST_FD + 1);
+    (void)close(LAUNCH_FUSE_FD);
+    if (dup2(ready, LAUNCH_READY_FD) < 0 || (l->fuse >= 0 && dup2(fuse, LAUNCH_FUSE_FD) < 0))
         _exit(127);
-    if (syscall(SYS_close_range, READY_FD + 1, ~0U, 0) < 0)
-        for (int fd = READY_FD + 1; fd < 1024; fd++)
+    if (syscall(SYS_close_range, LAST_FD + 1, ~0U, 0) < 0)
+        for (int fd = LAST_FD + 1; fd < 1024; fd++)
             close(fd);
-    execve("/proc/self/exe", argv, l->environment);
+    execve("/proc/self/exe", (char *const *)(uintptr_t)l->argv, l->environment);
     _exit(127);
 }
 
@@ -140,7 +134,7 @@ static int launch_daemon(const struct launch *l, struct verror *err)
             _exit(127);
         pid_t daemon = fork();
         if (daemon == 0)
-            become_daemon(l);
+            launch_become(l);
         _exit(daemon < 0 ? 127 : 0);
     }
     int status;
@@ -159,8 +153,7 @@ static long long milliseconds(void)
     return (long long)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* What the daemon says on its pipe: 0, or its error. */
-static int read_ready(int fd, const struct home *home, struct verror *err)
+int launch_wait(int fd, const struct home *home, struct verror *err)
 {
     _cleanup_strbuf_ struct strbuf line = STRBUF_INIT;
     long long until = milliseconds() + START_MILLISECONDS;
@@ -195,13 +188,14 @@ static int start_daemon(const struct home *home, struct verror *err)
     int pipe[2];
     if (pipe2(pipe, O_CLOEXEC) < 0)
         return verror_errno(err, errno, "starting the daemon");
-    struct launch l = {.ready = pipe[1]};
+    const char *argv[] = {"venvfs", "daemon", "--ready-fd", LAUNCH_READY_TEXT, NULL};
+    struct launch l = {.argv = argv, .ready = pipe[1], .fuse = -1};
     launch_prepare(&l, home);
     int r = launch_daemon(&l, err);
     launch_release(&l);
     close(pipe[1]);
     if (r == 0)
-        r = read_ready(pipe[0], home, err);
+        r = launch_wait(pipe[0], home, err);
     close(pipe[0]);
     return r;
 }

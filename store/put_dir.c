@@ -27,7 +27,7 @@ void put_dir_remove(const char *path, int lock)
     (void)close(lock);
 }
 
-static void sweep(const char *tmp)
+void put_dir_sweep(const char *tmp)
 {
     DIR *dir = opendir(tmp);
     if (!dir)
@@ -48,7 +48,7 @@ static void sweep(const char *tmp)
 int put_dir_make(const char *tmp, char **path, struct verror *err)
 {
     static atomic_uint serial;
-    sweep(tmp);
+    put_dir_sweep(tmp);
     for (;;) {
         _cleanup_free_ char *dir =
             xasprintf("%s/%ld-%u", tmp, (long)getpid(), atomic_fetch_add(&serial, 1));

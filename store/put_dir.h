@@ -9,7 +9,9 @@
 
 #include "base/verror.h"
 
-/* Removes what dead puts left in tmp, then makes a folder. *path is malloc'ed; returns the lock's
+/* Removes what dead puts left in tmp. With nothing there it costs the listing of a folder. */
+void put_dir_sweep(const char *tmp);
+/* The same, then makes a folder. *path is malloc'ed; returns the lock's
  * descriptor or a negative errno. */
 int put_dir_make(const char *tmp, char **path, struct verror *err);
 /* Removes the folder and closes the lock. */

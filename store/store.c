@@ -15,6 +15,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/wire.h"
+#include "store/put_dir.h"
 #include "store/store_private.h"
 
 /* The versions of the whole store that this program reads and writes. */
@@ -270,6 +271,10 @@ int store_open(const char *root, unsigned flags, struct store **ret, struct verr
     if (r < 0) {
         store_close(store);
         return r;
+    }
+    if ((flags & STORE_CREATE) && !(flags & STORE_READ_ONLY)) {
+        _cleanup_free_ char *tmp = store_path(store, "tmp");
+        put_dir_sweep(tmp);
     }
     *ret = store;
     return 0;

@@ -41,7 +41,8 @@ enum store_flags {
     STORE_READ_ONLY = 1 << 1, /* never writes; no lock file, no WAL needed */
 };
 
-/* Opens the store; the catalog's connection opens at the first call that needs it. -ENOENT: none
+/* Opens the store, for writing (STORE_CREATE) removing what killed writers left in its tmp/. The
+ * catalog's connection opens at the first call that needs it. -ENOENT: none
  * there; -EPROTO: a newer format; -EPERM: owned by or writable for others; -EOPNOTSUPP: a network
  * file system where SQLite's WAL is not safe. Thread-safe after opening (calls into the catalog are
  * serialised). */

@@ -417,6 +417,85 @@ def lock_text(*wheels):
     return "\n".join(lines) + "\n"
 
 
+# ---- projects with a build backend of their own, so that no index is needed ----
+
+BACKEND = r'''
+"""A build backend in a file: wheels and editable wheels of the modules below src/. As setuptools
+does, it leaves NAME.egg-info and build/ in the folder it builds."""
+import base64, hashlib, os, zipfile
+NAME, VERSION, REQUIRES, ENTRY_POINTS = "@NAME@", "@VERSION@", @REQUIRES@, """@ENTRY_POINTS@"""
+INFO = "%s-%s.dist-info" % (NAME.replace("-", "_"), VERSION)
+
+def leave_traces():
+    for folder in ("src/%s.egg-info" % NAME, "build/lib"):
+        os.makedirs(folder, exist_ok=True)
+        open(folder + "/trace", "w").close()
+    with open(os.environ.get("BACKEND_LOG", os.devnull), "a") as log:
+        log.write(os.getcwd() + "\n")
+    if os.path.exists("fail"):
+        raise SystemExit("the backend of %s gives up" % NAME)
+
+def metadata():
+    lines = ["Metadata-Version: 2.1", "Name: " + NAME, "Version: " + VERSION]
+    files = {"METADATA": "\n".join(lines + ["Requires-Dist: " + r for r in REQUIRES]) + "\n",
+             "WHEEL": "Wheel-Version: 1.0\nGenerator: backend\nRoot-Is-Purelib: true\nTag: py3-none-any\n"}
+    if ENTRY_POINTS:
+        files["entry_points.txt"] = ENTRY_POINTS
+    return {INFO + "/" + name: text for name, text in files.items()}
+
+def write(folder, files):
+    rows = ["%s,sha256=%s,%d" % (n, base64.urlsafe_b64encode(hashlib.sha256(t.encode()).digest()).decode().rstrip("="), len(t.encode()))
+            for n, t in files.items()]
+    files[INFO + "/RECORD"] = "\n".join(rows + [INFO + "/RECORD,,", ""])
+    name = "%s-%s-py3-none-any.whl" % (NAME.replace("-", "_"), VERSION)
+    with zipfile.ZipFile(os.path.join(folder, name), "w") as archive:
+        for path, text in files.items():
+            archive.writestr(path, text)
+    return name
+
+def prepare_metadata_for_build_wheel(folder, settings=None):
+    leave_traces()
+    os.makedirs(os.path.join(folder, INFO))
+    for path, text in metadata().items():
+        with open(os.path.join(folder, path), "w") as file:
+            file.write(text)
+    return INFO
+
+prepare_metadata_for_build_editable = prepare_metadata_for_build_wheel
+
+def build_wheel(folder, settings=None, prepared=None):
+    leave_traces()
+    files = metadata()
+    for top, _, names in os.walk("src"):
+        for name in names:
+            if name.endswith(".py"):
+                path = os.path.join(top, name)
+                files[os.path.relpath(path, "src")] = open(path).read()
+    return write(folder, files)
+
+def build_editable(folder, settings=None, prepared=None):
+    leave_traces()
+    return write(folder, dict(metadata(), **{"__editable__.%s.pth" % NAME: os.path.abspath("src") + "\n"}))
+'''
+
+
+def make_source(folder, name, version="1.0", files=None, *, requires=(), entry_points="", project=""):
+    """A project with pyproject.toml and src/, built by a backend in the folder itself. files: those
+    of src/. project: lines for its [project] table, which is left out when there are none."""
+    folder = pathlib.Path(folder)
+    text = BACKEND.replace("@NAME@", name).replace("@VERSION@", version)
+    text = text.replace("@REQUIRES@", repr(list(requires))).replace("@ENTRY_POINTS@", entry_points)
+    table = f'[project]\nname = "{name}"\nversion = "{version}"\n{project}\n' if project else ""
+    pyproject = ('[build-system]\nrequires = []\nbuild-backend = "backend"\nbackend-path = ["."]\n'
+                 + table)
+    content = {"backend.py": text, "pyproject.toml": pyproject,
+               **{f"src/{path}": data for path, data in (files or {}).items()}}
+    for path, data in content.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_text(data)
+    return folder
+
+
 # ---- the main program of a test file ----
 
 class Terminated(KeyboardInterrupt):

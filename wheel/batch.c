@@ -116,14 +116,17 @@ static void assemble_job(void *arg, size_t worker)
         if (r < 0)
             failed(b, job->wheel, SIZE_MAX, &err);
     }
-    progress_advance(b->unpack.progress, 1, 0);
     wheel_plan_release(&job->plan);
 }
 
+/* A package counts as done when its files are: the images are all assembled at the end, behind the
+ * last part in the pool's queue. */
 static void one_done(struct wheel_job *job)
 {
-    if (atomic_fetch_sub(&job->plan.open, 1) == 1)
+    if (atomic_fetch_sub(&job->plan.open, 1) == 1) {
+        progress_advance(job->batch->unpack.progress, 1, 0);
         pool_submit(job->batch->options->pool, assemble_job, job);
+    }
 }
 
 static void unpack_job(void *arg, size_t worker)

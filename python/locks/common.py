@@ -27,6 +27,10 @@ class LockError(Exception):
         self.hint = hint
 
 
+class Unfit(LockError):
+    """Not for this Python."""
+
+
 # `extra`, `extras` and `dependency_groups` are sets here, which older packaging cannot evaluate;
 # each comparison is replaced by a constant that every packaging understands.
 _TRUE = 'os_name != "?"'
@@ -95,7 +99,7 @@ class Target:
         except InvalidSpecifier:
             raise LockError("invalid", "%s: bad requires-python %r" % (where, specifier))
         if not fits:
-            raise LockError(
+            raise Unfit(
                 "invalid",
                 "%s is for another Python: it requires %s, the interpreter is %s"
                 % (where, specifier, self.python),
@@ -128,6 +132,14 @@ class Target:
             % (where, name, self.python, ", ".join(wanted), shortened(found) or "none"),
             "lock again for this Python, or choose another with -p",
         )
+
+
+def mismatch(where, path, wanted, own):
+    wanted = [h[7:] for h in wanted if h.startswith("sha256:")]
+    more = " or one of %d more" % (len(wanted) - 1) if len(wanted) > 1 else ""
+    return LockError(
+        "mismatch", "%s: %s: the lock wants sha256 %s%s, the file has sha256 %s" % (where, path, wanted[0], more, own[7:])
+    )
 
 
 def shortened(items, most=8):
@@ -163,6 +175,9 @@ class Answer:
         self.options = []  # index options, as lines of a requirements file
         self.names = set()  # what the input itself names
         self.editables = []
+        # What all files say, a line each, for pip to be given instead of the files: a line may be a dict
+        # with a "folder", of which pip gets a copy (stage.py).
+        self.lines = []
         self.words = []  # requirements that no file tells pip
         self.warnings = []
         self.volatile = False  # hangs on something that cannot be watched: a URL, a folder
@@ -176,6 +191,13 @@ class Answer:
             raise LockError("missing", "%s: %s" % (path, error.strerror or error))
         self.inputs[path] = digest(data)
         return data
+
+    def watch(self, path):
+        """As read(), of a file that may be missing: then it has to stay so."""
+        try:
+            self.inputs[path] = digest_of_file(path)
+        except OSError:
+            self.inputs[path] = None
 
     def variable(self, name):
         value = os.environ.get(name)
@@ -194,6 +216,7 @@ class Answer:
             "options": self.options,
             "names": sorted(self.names),
             "editables": self.editables,
+            "lines": self.lines if any(isinstance(line, dict) for line in self.lines) else [],
             "words": self.words,
             "warnings": self.warnings,
             "volatile": self.volatile,

@@ -62,10 +62,42 @@ def choose_pip(request, tools):
     return {"pip": os.path.join(vendor.unpacked(tools, wheel), "pip"), "version": vendor.version_of(wheel)}
 
 
+def stage_folders(request):
+    from .stage import stage
+
+    return stage(request["to"], request["folders"], request["lines"])
+
+
+def requires_python(request):
+    from .pyproject import unfit
+
+    return {"unfit": unfit(request["file"], request["python"])}
+
+
+def begin_editable(request):
+    from .editable import begin
+
+    return begin(request["project"])
+
+
+def end_editable(request):
+    from .editable import end
+
+    return end(request["project"], request["traces"], request["environment"], request["python_dir"])
+
+
 def run(tools):
     request = json.load(sys.stdin)
+    commands = {
+        "read": read_locks,
+        "pip": lambda r: choose_pip(r, tools),
+        "requires-python": requires_python,
+        "stage": stage_folders,
+        "begin-editable": begin_editable,
+        "end-editable": end_editable,
+    }
     try:
-        document = choose_pip(request, tools) if request["command"] == "pip" else read_locks(request)
+        document = commands[request["command"]](request)
     except LockError as error:
         document = {"error": {"kind": error.kind, "message": error.message, "hint": error.hint}}
     json.dump(document, sys.stdout)

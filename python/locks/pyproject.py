@@ -1,6 +1,8 @@
 """pyproject.toml of a project without a lock: what it asks for, to be resolved by pip."""
 
-from .common import LockError, canonicalize_name, shortened
+import os
+
+from .common import Answer, LockError, Target, Unfit, canonicalize_name, shortened
 from .toml import load
 
 
@@ -9,14 +11,30 @@ def read(answer, target, path, groups, extras, reader):
     document = load(answer, path)
     project = table_of(document, "project", path)
     target.check_python(project.get("requires-python"), path)
-    if "dependencies" in (project.get("dynamic") or []):
-        answer.warnings.append("%s: its dependencies are dynamic: only a build of the project knows them" % path)
+    dynamic = set(project.get("dynamic") or []) if project else {"dependencies", "optional-dependencies"}
     texts = strings_of(project.get("dependencies") or [], "project.dependencies", path)
-    texts += of_extras(project, extras or [], path)
+    built = [] if "optional-dependencies" in dynamic else None
+    if built is None:
+        texts += of_extras(project, extras or [], path)
+    else:
+        built = list(extras or [])
+    if "dependencies" in dynamic or built:  # only a build of the project knows them
+        folder = os.path.dirname(path)
+        reader.editable(folder + ("[%s]" % ",".join(built) if built else ""), path, False)
     texts += of_groups(document, groups, path)
     for text in texts:
         reader.requirement(text, [], path)
     answer.words += texts
+
+
+def unfit(path, python):
+    """The project's requires-python if this version does not satisfy it, else None."""
+    specifier = table_of(load(Answer(), path), "project", path).get("requires-python")
+    try:
+        Target({"python_full_version": python}, []).check_python(specifier, path)
+    except Unfit:
+        return specifier
+    return None
 
 
 def table_of(document, name, path):

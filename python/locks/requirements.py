@@ -4,7 +4,7 @@ import os
 import re
 import shlex
 
-from .common import SDIST_SUFFIXES, LockError, canonicalize_name, digest_of_file, first_line, hashes_text, package
+from .common import SDIST_SUFFIXES, LockError, canonicalize_name, digest_of_file, first_line, hashes_text, mismatch, package
 
 _COMMENT = re.compile(r"(^|\s+)#.*$")
 _VARIABLE = re.compile(r"\$\{([A-Z0-9_]+)\}")
@@ -106,6 +106,8 @@ def split_line(line, where):
     options = []
     while rest:
         word = rest.pop(0)
+        if not word.startswith("-"):
+            continue  # as in pip: a marker behind an editable
         name, equals, value = word.partition("=") if word.startswith("--") else (word[:2], "", word[2:])
         known = _OPTIONS.get(name)
         if not known and name.startswith("--"):  # optparse takes unambiguous beginnings
@@ -131,6 +133,7 @@ class Reader:
         self.constraints = {}  # name -> requirements
         self.no_binary = set()
         self.seen = set()
+        self.unresolved = []  # editable folders: why pip must resolve, unless all else is locked
 
     def file(self, path, constraint=False, depth=0, stack=()):
         path = os.path.abspath(path)
@@ -149,7 +152,7 @@ class Reader:
             if requirement:
                 hashes = [self.hash(v, where) for o, v in options if o == "--hash"]
                 built = [o for o, _ in options if o in ("--global-option", "--install-option", "--config-settings")]
-                self.requirement(requirement, hashes, where, constraint)
+                self.requirement(requirement, hashes, where, constraint, line)
                 if built:
                     self.answer.incomplete.append("%s: %s" % (where, built[0]))
             else:
@@ -172,20 +175,23 @@ class Reader:
             if re.match(r"(https?|ftp):", value):
                 self.answer.volatile = True
                 self.answer.incomplete.append("%s: %s" % (where, name))
+                self.line("%s %s" % (name, value), constraint)
                 return
             if value.startswith("file:"):
                 from .urls import path_of_url
 
                 value = path_of_url(value) or value
+            if name == "--constraint" and not constraint:
+                self.line("-c " + shlex.quote(os.path.join(os.path.dirname(path), value)))
             below = constraint or name == "--constraint"
             self.file(os.path.join(os.path.dirname(path), value), below, depth + 1, stack)
         elif name == "--editable":
-            self.answer.volatile = self.answer.relative = True
-            self.answer.incomplete.append("%s: editable" % where)
+            self.editable(value, where, constraint)
         elif name == "--find-links":
             local = os.path.join(os.path.dirname(path), value)
             if not re.match(r"[a-z]+:", value) and os.path.exists(local):
                 value = os.path.abspath(local)
+            self.line("--find-links " + shlex.quote(value), constraint)
             self.answer.options.append("--find-links " + shlex.quote(value))
         elif name == "--hash":
             raise LockError("invalid", "%s: --hash without a requirement" % where)
@@ -194,10 +200,48 @@ class Reader:
                 for one in value.split(","):
                     self.no_binary.clear() if one == ":none:" else self.no_binary.add(one.strip())
             self.answer.options.append(name if value is None else "%s %s" % (name, shlex.quote(value)))
+            self.line(self.answer.options[-1], constraint)
+        elif name == "--require-hashes":
+            self.line(name, constraint)
+
+    # ---- what pip is given when it resolves ----
+
+    def line(self, text, constraint=False):
+        """All lines of all files, in case pip must not be given the files: see Answer.lines."""
+        if not constraint:  # files of constraints are handed over whole
+            self.answer.lines.append(text)
+
+    def folder_line(self, before, folder, after, url=False):
+        self.answer.lines[-1] = {"before": before, "folder": folder, "after": after, "url": url}
 
     # ---- one requirement ----
 
-    def requirement(self, text, hashes, where, constraint=False):
+    def editable(self, value, where, constraint):
+        """Without a build nobody knows what it needs, unless all else is locked by hashes: pip takes
+        no such file, and uv's exports mean that it is complete."""
+        self.line("-e " + value, constraint)
+        if constraint or _VCS.match(value):
+            self.answer.volatile = True
+            self.answer.incomplete.append("%s: editable" % where)
+            return
+        from .folders import project_name, watch
+        from .urls import path_of_url
+
+        url = value.startswith("file:")
+        name = value.partition("#")[0] if url else re.sub(r"\[[^\]]*\]\s*\Z", "", value)
+        folder = path_of_url(name) if url else os.path.join(self.cwd, os.path.expanduser(name))
+        folder = os.path.normpath(folder or name)
+        if not os.path.isdir(folder):
+            raise LockError("missing", "%s: %s: no such folder" % (where, folder))
+        self.answer.relative = self.answer.relative or not (url or name.startswith("/"))
+        self.folder_line("-e ", folder, value[len(name) :], url)
+        self.answer.editables.append({"name": project_name(folder), "path": folder})
+        watch(self.answer, folder)
+        self.unresolved.append("%s: editable" % where)
+
+    def requirement(self, text, hashes, where, constraint=False, line=None):
+        line = line or text
+        self.line(line, constraint)
         plain = not constraint and _PLAIN_PIN.match(text)
         if plain:
             self.pin(canonicalize_name(plain.group(1)), plain.group(2), hashes, where)
@@ -206,6 +250,8 @@ class Reader:
         if local is not None:
             from .urls import file_url
 
+            if os.path.isdir(local[0]) and not constraint:
+                self.folder_line("", local[0], line.strip()[len(local[2]) :])
             self.direct(None, file_url(local[0]), local[1], hashes, where, constraint)
             return
         if re.match(r"[a-z][a-z0-9+.-]*:", text) and " @ " not in text:
@@ -243,14 +289,14 @@ class Reader:
         self.add(name, record)
 
     def local_path(self, text):
-        """(absolute path, marker) when the requirement is a file or folder. Relative ones start at
+        """(absolute path, marker, the path as it is written) when the requirement is a file or folder. Relative ones start at
         the current folder, as pip has it, not at the file that names them."""
         path, _, marker = text.partition(";")
         path = re.sub(r"\[[^\]]*\]\s*\Z", "", path.strip())
         if " @ " in path or re.match(r"[a-z][a-z0-9+.-]*:", path):
             return None
         looks = path.startswith((".", "/", "~")) or os.sep in path
-        full = os.path.join(self.cwd, os.path.expanduser(path))
+        full = os.path.normpath(os.path.join(self.cwd, os.path.expanduser(path)))
         archive = path.endswith((".whl",) + SDIST_SUFFIXES) and os.path.isfile(full)
         if not looks and not archive:
             return None
@@ -258,7 +304,7 @@ class Reader:
             self.answer.relative = True
         if not os.path.exists(full):
             raise LockError("missing", "%s: no such file or folder" % full)
-        return os.path.abspath(full), marker.strip()
+        return full, marker.strip(), path
 
     def direct(self, name, url, marker, hashes, where, constraint):
         from .urls import archive_record, basename_of_url, hashes_of_fragment, path_of_url
@@ -273,6 +319,7 @@ class Reader:
         if path is not None and not os.path.exists(path):
             raise LockError("missing", "%s: %s: no such file or folder" % (where, path))
         if path is not None and os.path.isdir(path):
+            self.folder_url(path, url)
             self.answer.volatile = True
             self.answer.incomplete.append("%s: a folder" % where)
             return
@@ -283,7 +330,7 @@ class Reader:
             own = "sha256:" + digest_of_file(path)
             self.answer.inputs[path] = own[7:]
             if any(h.startswith("sha256:") for h in hashes) and own not in hashes:
-                raise LockError("mismatch", "%s: %s has another SHA-256 than the lock says" % (where, path))
+                raise mismatch(where, path, hashes, own)
             locked, hashes = bool(hashes), [own]
         else:
             locked = bool(hashes)
@@ -302,6 +349,12 @@ class Reader:
         record["by_url"] = "%s @ %s%s" % (name or canonicalize_name(parts[0]), url.partition("#")[0], hashes_text(hashes))
         record["direct_url"] = archive_record(url, hashes)
         self.add(name or canonicalize_name(parts[0]), record)
+
+    def folder_url(self, folder, url):
+        plain, line = url.partition("#")[0], self.answer.lines[-1]
+        if isinstance(line, str):
+            before, _, after = line.partition(plain)
+            self.folder_line(before, folder, after, True)
 
     def built(self, name, url, path, hashes, where):
         """A source archive: its version is known once it is built, its name perhaps too."""
@@ -342,6 +395,8 @@ class Reader:
                 fits = fits and parsed.specifier.contains(record["version"], prereleases=True)
                 if not fits or (hashes and not set(hashes) & set(record["hashes"])):
                     self.answer.incomplete.append("%s: a constraint on %s" % (record["where"], name))
+        if self.answer.incomplete or not self.answer.packages:
+            self.answer.incomplete += self.unresolved
         if self.no_binary:
             for name, record in self.answer.packages.items():
                 record["no_binary"] = ":all:" in self.no_binary or name in map(canonicalize_name, self.no_binary)

@@ -2,7 +2,7 @@
 
 import os
 
-from .common import LockError, digest_of_file, hashes_text
+from .common import LockError, digest_of_file, hashes_text, mismatch
 from .urls import basename_of_url, file_url
 
 
@@ -28,7 +28,7 @@ def choose(answer, target, name, version, wheels, sdist, record, where, base):
         own = "sha256:" + digest_of_file(path)
         answer.inputs[path] = own[7:]
         if any(h.startswith("sha256:") for h in record["hashes"]) and own not in record["hashes"]:
-            raise LockError("mismatch", "%s: %s has another SHA-256 than the lock says" % (where, path))
+            raise mismatch(where, path, record["hashes"], own)
         if best:
             record["path"] = path
             record["hashes"] = [own]

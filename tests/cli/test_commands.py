@@ -1,14 +1,22 @@
 #!/usr/bin/env python3
 """The commands as a user meets them, without a mount: what they print, refuse, keep and leave behind."""
+import contextlib
+import fcntl
+import http.server
 import json
 import os
 import pathlib
+import pty
 import re
 import shlex
 import shutil
 import signal
+import struct
 import subprocess
 import sys
+import termios
+import threading
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
@@ -29,6 +37,7 @@ def setUpModule():
     harness.make_wheel(WHEELS, "picky", "1.0", {"picky.py": ""}, requires=("part<1.5",))
     harness.make_wheel(WHEELS, "rival", "1.0", {"part/__init__.py": "v = 'rival'\n"})
     BOX.env.update(VENVFS_NO_DAEMON="1", PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS))
+    BOX.create("first", "--without-pip")  # tests compare with what is there
 
 
 def lock(name, *wheels):
@@ -172,6 +181,27 @@ class Create(unittest.TestCase):
         self.assertEqual(left, [])
         self.assertEqual(list((data / "store").glob("packs/*.pack")), [])
 
+    def test_what_killed_commands_left_is_swept_away(self):
+        """Downloads and half a pack, by the next command that opens the store to write; what belongs to a
+        live process stays."""
+        BOX.create("swept-before", "-r", lock("swept.txt", "part-1.0"))
+        dead, live = ([BOX.venvfs_home / "tmp" / f"lock-{name}", BOX.venvfs_home / "store" / "tmp" / f"{name}-0"]
+                      for name in ("999999", "111111"))
+        with contextlib.ExitStack() as held:
+            for folder in dead + live:
+                (folder / "0").mkdir(parents=True) if "lock-" in folder.name else folder.mkdir()
+                (folder / "0" / "x.whl" if "lock-" in folder.name else folder / "pack").write_bytes(bytes(1000))
+                lock_file = held.enter_context(open(folder / "lock", "w"))
+                if folder in live:
+                    fcntl.lockf(lock_file, fcntl.LOCK_EX)
+            (BOX.venvfs_home / "tmp" / "lock-unlocked").mkdir()  # killed between two system calls
+            BOX.create("swept-after", "-r", lock("swept.txt", "part-1.0"))
+            self.assertEqual([path.exists() for path in dead + live], [False, False, True, True])
+            self.assertEqual(os.listdir(BOX.venvfs_home / "tmp"), ["lock-111111"])
+        BOX.venvfs("store", "stats")
+        self.assertEqual((os.listdir(BOX.venvfs_home / "store" / "tmp"), (BOX.venvfs_home / "tmp").exists()),
+                         ([], False))
+
     def test_an_unknown_interpreter_is_named(self):
         done = BOX.venvfs("create", "nopython", "-p", "3.99", status=1)
         self.assertIn("3.99", done.stderr)
@@ -223,6 +253,24 @@ class Facts(unittest.TestCase):
         one = BOX.json("python", "find", harness.default_python())
         self.assertIn(one["version"], [row["version"] for row in found] + [one["version"]])
         BOX.venvfs("python", "find", "2.1", status=1)
+
+    def test_what_is_refused_is_not_advised(self):
+        env = {"PATH": f"{BOX.root / 'tools'}:{BOX.env['PATH']}"}
+        (BOX.root / "tools").mkdir(exist_ok=True)
+        (BOX.root / "tools" / "pyenv").write_text("#!/bin/sh\n")
+        (BOX.root / "tools" / "pyenv").chmod(0o755)
+        for spec in ("2.7", "3.5", "python2", "4.1"):
+            said = BOX.venvfs("python", "find", spec, status=1, env=env).stderr
+            self.assertIn("hint: venvfs works with CPython 3.6 and newer", said, spec)
+        self.assertIn("hint: pyenv install 3.99", BOX.venvfs("python", "find", "3.99", status=1, env=env).stderr)
+
+    def test_an_empty_name_is_near_to_none(self):
+        for words in (["show", ""], ["remove", ""], ["run", "-n", "", "true"], ["sync", "-n", ""]):
+            said = BOX.venvfs(*words, status=1).stderr
+            self.assertIn("the name of the environment is empty", said)
+            self.assertNotIn("did you mean", said)
+        for word in ("mount", "umount"):
+            self.assertIn('"" is neither', BOX.venvfs(word, "", status=1).stderr)
 
     def test_status_without_a_daemon(self):
         self.assertEqual(BOX.json("status"), {"running": False, "hub": str(BOX.hub)})
@@ -322,6 +370,30 @@ class Change(unittest.TestCase):
         BOX.venvfs("sync", "-n", name)
         self.assertEqual(packages(name), {"thing": "1.0", "part": "1.5"})
 
+    def test_another_python_is_one_line(self):
+        others = [path for version, path in harness.interpreters().items() if path != harness.default_python()
+                  and version in ("3.9", "3.10", "3.12", "3.13")]
+        if not others:
+            self.skipTest("no second interpreter")
+        name = self.env("thing-1.0", "part-1.0")
+        before = BOX.json("show", name)["python"]
+        done = BOX.venvfs("sync", "-n", name, "-p", others[0])
+        after = BOX.json("show", name)["python"]
+        changes = [line for line in done.stderr.splitlines() if "->" in line or line.startswith("~")]
+        seeds = ("~ pip ", "~ setuptools ")  # each Python bundles its own
+        self.assertEqual([line for line in changes if not line.startswith(seeds)],
+                         [f"Python {before} -> {after}"])
+
+    def test_another_wheel_of_the_same_version_is_named(self):
+        name = self.env()
+        wheels = []
+        for text in ("one", "two"):
+            folder = BOX.root / text
+            folder.mkdir()
+            wheels.append(harness.make_wheel(folder, "local", "1.0", {"local.py": f"x = {text!r}\n"}))
+        BOX.venvfs("install", "-n", name, wheels[0])
+        self.assertRegex(BOX.venvfs("install", "-n", name, wheels[1]).stderr, "(?m)^~ local 1.0, another wheel$")
+
     def test_sync_locked_changes_nothing(self):
         name = self.env("part-1.0")
         BOX.venvfs("sync", "-n", name, "--locked")
@@ -357,6 +429,196 @@ class Change(unittest.TestCase):
         BOX.create(name)
 
 
+class Locked(unittest.TestCase):
+    """Two commands at once on one environment: the second waits and says so, or fails with --no-wait."""
+
+    @classmethod
+    def setUpClass(cls):
+        BOX.create("contended", "-r", lock("contended.txt", "part-1.0"))
+        cls.project = BOX.project("contended-project", harness.lock_text(WHEELS / "part-1.0-py3-none-any.whl"))
+        BOX.venvfs("mount", "-p", harness.default_python(), cls.project)
+
+    @contextlib.contextmanager
+    def held(self, name):
+        """As if this process changed the environment."""
+        with open(BOX.venvfs_home / "envs" / name / "lock", "r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+            file.truncate()
+            file.write(f"{os.getpid()}\n")
+            file.flush()
+            yield
+
+    def test_no_wait_names_the_holder_and_changes_nothing(self):
+        bound = os.path.basename(os.readlink(self.project / ".venv"))
+        with self.held("contended"), self.held(bound):
+            for words in (["install", "-n", "contended", "thing"], ["uninstall", "-n", "contended", "part"],
+                          ["sync", "-n", "contended"], ["remove", "contended"], ["mount", self.project]):
+                with self.subTest(words=words):
+                    done = BOX.venvfs(*words, "--no-wait", status=1)
+                    self.assertRegex(done.stderr, rf"is being changed by process {os.getpid()}\n")
+        self.assertEqual(packages("contended"), {"part": "1.0"})
+
+    def test_waiting_is_said_after_a_second(self):
+        with self.held("contended"):
+            process = subprocess.Popen([harness.PROGRAM, "sync", "-n", "contended"], env=BOX.env, text=True,
+                                       stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            start = time.monotonic()
+            line = process.stderr.readline()
+            self.assertGreater(time.monotonic() - start, 0.9)
+            self.assertEqual(line, "waiting: environment contended is being changed by process "
+                                   f"{os.getpid()}\n")
+        rest = process.communicate(timeout=30)[1]
+        self.assertEqual((process.returncode, rest), (0, ""))
+
+    def test_a_name_that_is_being_made(self):
+        folder = BOX.venvfs_home / "envs" / "unborn"
+        folder.mkdir()
+        (folder / "lock").touch()
+        slots = os.readlink(BOX.venvfs_home / "envs" / ".slots")
+        with self.held("unborn"):
+            process = subprocess.Popen([harness.PROGRAM, "create", "unborn", "-p", harness.default_python()],
+                                       env=BOX.env, text=True, stdin=subprocess.DEVNULL,
+                                       stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+            self.assertIn("waiting: environment unborn", process.stderr.readline())
+        process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 0)
+        self.assertEqual(int(os.readlink(BOX.venvfs_home / "envs" / ".slots")), int(slots) + 1)
+
+
+class Damaged(unittest.TestCase):
+    """An environment whose manifest cannot be read is in nobody's way."""
+
+    def damage(self, name):
+        (BOX.venvfs_home / "envs" / name / "1.json").write_text("{ not json")
+
+    def test_list_names_it_lists_the_others_and_fails(self):
+        for name in ("sound", "damaged"):
+            BOX.create(name, "--without-pip")
+        self.damage("damaged")
+        try:
+            done = BOX.venvfs("list", status=1)
+            self.assertRegex(done.stderr, r"^warning: .*damaged/1.json: not JSON")
+            self.assertRegex(done.stdout, "(?m)^sound ")
+            done = BOX.venvfs("list", "--json", status=1)
+            self.assertIn("sound", [row["name"] for row in json.loads(done.stdout)["environments"]])
+        finally:
+            BOX.venvfs("remove", "damaged")
+        BOX.venvfs("list")
+
+    def test_remove_takes_it_away(self):
+        BOX.create("broken", "--without-pip")
+        self.damage("broken")
+        done = BOX.venvfs("remove", "broken")
+        self.assertRegex(done.stderr, "warning: .*not JSON(.|\n)*removed broken")
+        self.assertNotIn("broken", os.listdir(BOX.venvfs_home / "envs"))
+        BOX.create("broken", "--without-pip")
+
+    def test_remove_of_its_folder_takes_the_link_along(self):
+        folder = BOX.root / "damaged-folder"
+        BOX.create(folder, "--without-pip")
+        self.damage(os.path.basename(os.readlink(folder)))
+        BOX.venvfs("remove", folder)
+        self.assertFalse(os.path.lexists(folder))
+
+    def test_remove_without_its_slot_number(self):
+        BOX.create("slotless", "--without-pip")
+        (BOX.venvfs_home / "envs" / "slotless" / "slot").unlink()
+        BOX.venvfs("remove", "slotless")
+        BOX.venvfs("remove", "slotless", status=1)
+
+
+class Progress(unittest.TestCase):
+    """What takes over a second shows how it goes."""
+
+    def on_a_terminal(self, *words, columns=80, env=None):
+        """All that the program writes on a terminal of so many columns."""
+        leader, follower = pty.openpty()
+        fcntl.ioctl(follower, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        process = subprocess.Popen([str(word) for word in (harness.PROGRAM, *words)],
+                                   env={**BOX.env, "TERM": "xterm", **(env or {})},
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=follower)
+        os.close(follower)
+        text = b""
+        with contextlib.suppress(OSError):  # EIO: the other side is closed
+            while chunk := os.read(leader, 65536):
+                text += chunk
+        os.close(leader)
+        self.assertEqual(process.wait(60), 0, text)
+        return text.decode()
+
+    def test_a_terminal_shows_package_bytes_rate_and_time_left(self):
+        folder = BOX.root / "big"
+        folder.mkdir()
+        source = "".join(f"def f{i}(a, b):\n    return [a + b * {i}, {{'k': a}}, (b, a)]\n" for i in range(400))
+        wheels = [harness.make_wheel(folder, f"{name}-with-a-long-name-for-a-narrow-terminal", "1.0", {
+            f"{name}/m{n}.py": f"x = {n}\n{source}" for n in range(80)}) for name in ("big1", "big2")]
+        start = time.monotonic()
+        text = self.on_a_terminal("store", "add", "-j", "1", "-p", harness.default_python(), *wheels)
+        seconds = time.monotonic() - start
+        lines = [line.removeprefix("\x1b[K").strip("\n") for line in text.split("\r")]
+        drawn = [line for line in lines if line.startswith("adding ")]
+        self.assertTrue(drawn, text)
+        for line in drawn:
+            self.assertLessEqual(len(line), 80)
+        full = r"adding \[[#.]{20}\] big[12]\S*  [012]/2  [\d.]+/[\d.]+ MB  [\d.]+ MB/s  \d+ s left"
+        self.assertTrue(any(re.fullmatch(full, line) for line in drawn), drawn)
+        done = re.search(r"venvfs: adding: 2 packages, [\d.]+ MB in ([\d.]+) s", text)
+        self.assertTrue(done, text)
+        self.assertLess(float(done[1]), seconds + 0.06)
+
+    def test_a_plain_note_has_no_colour_to_end(self):
+        text = self.on_a_terminal("create", "plainly", "--without-pip", "-p", harness.default_python())
+        self.assertRegex(text, r"^0 packages, Python 3")
+
+    def test_a_download_names_the_package(self):
+        wheel = harness.make_wheel(BOX.root, "far-away", "1.0", {"far.bin": os.urandom(2 << 20)})
+        with SlowIndex(wheel, seconds=2) as url:
+            text = self.on_a_terminal("create", "far", "-p", harness.default_python(), "-r",
+                                      self.lock_of(wheel), env={"PIP_NO_INDEX": "", "PIP_FIND_LINKS": "",
+                                                                "PIP_INDEX_URL": url})
+        self.assertRegex(text, r"downloading \[\.{20}\] far_away  0/1  [\d.]+ MB  [\d.]+ MB/s\r")
+        self.assertRegex(text, r"venvfs: downloading: 1 package, 2.1 MB in ")
+        self.assertNotIn("installing:", text)  # which took no second: its clock started after the download
+
+    def lock_of(self, wheel):
+        path = BOX.root / "far.txt"
+        path.write_text(harness.lock_text(wheel).split("\n", 2)[2])  # no index options of its own
+        return path
+
+
+class SlowIndex:
+    """A package index with one wheel, which it sends in so many seconds."""
+
+    def __init__(self, wheel, seconds):
+        data, name = wheel.read_bytes(), wheel.name
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                is_wheel = self.path.endswith(".whl")
+                body = data if is_wheel else f'<a href="/{name}">{name}</a>'.encode()
+                self.send_response(200)
+                self.send_header("Content-Type", "application/zip" if is_wheel else "text/html")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                for part in range(20):
+                    time.sleep(seconds / 20 if is_wheel else 0)
+                    self.wfile.write(body[len(body) * part // 20:len(body) * (part + 1) // 20])
+
+            def log_message(self, *_):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+
+    def __enter__(self):
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}/"
+
+    def __exit__(self, *_):
+        self.server.shutdown()
+        self.server.server_close()
+
+
 class Materialize(unittest.TestCase):
     def test_plain_files_that_run(self):
         BOX.create("plain", "-r", lock("plain.txt", "thing-1.0", "part-1.0"))
@@ -369,6 +631,17 @@ class Materialize(unittest.TestCase):
         self.assertFalse(any(path.is_symlink() and str(BOX.hub) in os.readlink(path)
                              for path in folder.rglob("*")))
         BOX.venvfs("materialize", "-n", "plain", folder, status=1)
+
+    def test_what_only_a_mount_needs_is_left_out(self):
+        BOX.create("hooked")
+        folder = BOX.root / "hookless"
+        BOX.venvfs("materialize", "-n", "hooked", folder)
+        self.assertTrue(list(folder.glob("lib/python*/site-packages/pip")))
+        self.assertFalse(list(folder.glob("lib/python*/site-packages/_venvfs*")))
+
+    def test_the_accelerator_can_be_left_out(self):
+        BOX.create("unhooked", "--no-accelerator")
+        self.assertEqual(BOX.json("show", "unhooked")["settings"], {"import_hook": False})
 
 
 class NoFuse(unittest.TestCase):

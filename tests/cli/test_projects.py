@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
 """What `venvfs mount PROJECT` decides, and run: each line of the design a test, on a real mount."""
+import json
 import os
 import pathlib
 import shutil
@@ -198,6 +199,280 @@ class Locks(Case):
         self.assertEqual(sorted(os.listdir(folder)), [".venv", "requirements.txt"])
 
 
+class Folders(Case):
+    """What a lock says of folders: its relative paths, and what resolving leaves in them."""
+
+    def test_relative_paths_start_at_the_lock_wherever_mount_is_called(self):
+        folder = self.folder("./lib\n")
+        harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})
+        for place in (folder, BOX.home, folder / "lib"):
+            env, _ = self.mount(folder, cwd=place)
+            self.assertEqual(self.packages(folder), {"part"})
+        harness.run([env / "bin" / "python", "-c", "import part"])
+        BOX.venvfs("sync", "-n", self.name(folder), cwd=BOX.home)
+        self.assertEqual(self.packages(folder), {"part"})
+
+    def test_resolving_and_building_write_nothing_in_a_folder(self):
+        folder = self.folder("-e .\n./lib\n")
+        log = BOX.root / "built-in"
+        harness.make_source(folder, "app", files={"app.py": ""}, requires=["thing<2"])
+        harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})
+        (folder / "lib" / "far").symlink_to("../README")
+        before = harness.tree_digest(folder)
+        env = BOX.create("clean", "-r", folder / "requirements.txt", cwd=folder,
+                         env={"BACKEND_LOG": str(log)})
+        self.assertEqual(harness.tree_digest(folder), before)
+        self.assertEqual({row["name"]: row.get("direct_url", {}).get("url")
+                          for row in BOX.json("show", "clean")["packages"] if not row["seed"]},
+                         {"app": None, "part": f"file://{folder}/lib", "thing": None})
+        self.assertEqual(self.version(env), "1.0")
+        resolved = (BOX.venvfs_home / "envs" / "clean" / "resolved.txt").read_text()
+        self.assertNotIn(str(BOX.venvfs_home), resolved)
+        self.assertEqual(os.listdir(BOX.venvfs_home / "tmp") if (BOX.venvfs_home / "tmp").exists() else [], [])
+
+    def test_what_a_build_says_names_the_folder_and_not_its_copy(self):
+        folder = self.folder("./lib\n")
+        (folder / "lib").mkdir()
+        said = BOX.venvfs("mount", folder, status=1).stderr
+        self.assertIn(f"{folder}/lib", said)
+        self.assertNotIn("src-0", said)
+
+    def test_for_create_they_start_at_the_current_folder_as_for_pip(self):
+        folder = self.folder("./lib\n")
+        harness.make_source(folder / "lib", "part", files={"part.py": "v = 1\n"})
+        lock = folder / "requirements.txt"
+        done = BOX.venvfs("create", "as-pip", "-r", lock, cwd=BOX.home, status=1)
+        self.assertIn(f"{BOX.home}/lib", done.stderr)
+        BOX.create("as-pip", "-r", lock, cwd=folder)
+        BOX.venvfs("sync", "-n", "as-pip", cwd=BOX.home)
+        self.assertEqual([p["name"] for p in BOX.json("show", "as-pip")["packages"] if not p["seed"]],
+                         ["part"])
+
+
+class Editable(Case):
+    """The project itself, and other folders that its lock wants editable."""
+
+    SCRIPT = "[console_scripts]\napp-run = app:main\n"
+    CODE = "v = 'first'\ndef main():\n    import sys\n    print(v, sys.prefix)\n"
+
+    def source(self, name="app", lock="", **options):
+        folder = self.folder(lock)
+        options.setdefault("files", {f"{name}.py": self.CODE})
+        return harness.make_source(folder, name, entry_points=self.SCRIPT, **options)
+
+    def run_in(self, env, program, *arguments):
+        return harness.run([env / "bin" / "python", "-c", program, *arguments],
+                           env=BOX.env, cwd=BOX.home).stdout.strip()
+
+    def builds(self):
+        return len(self.log.read_text().splitlines()) if self.log.exists() else 0
+
+    def setUp(self):
+        self.log = BOX.root / f"log-{self.id().rpartition('.')[2]}"
+        BOX.env["BACKEND_LOG"] = str(self.log)
+
+    def test_a_project_with_a_build_system_is_installed_editable(self):
+        folder = self.source()
+        before = harness.tree_digest(folder)
+        env, said = self.mount(folder)
+        self.assertIn(f"app 1.0 is installed editable from {folder}", said)
+        self.assertEqual(self.run_in(env, "import app; print(app.__file__)"), f"{folder}/src/app.py")
+        (folder / "src" / "app.py").write_text(self.CODE.replace("first", "second"))
+        self.assertEqual(harness.run([env / "bin" / "app-run"]).stdout, f"second {env}\n")
+        (folder / "src" / "app.py").write_text(self.CODE)
+        (folder / ".venv").unlink()
+        shutil.rmtree(folder / "src" / "__pycache__")
+        self.assertEqual(harness.tree_digest(folder), before, "the build left something")
+
+    def test_python_and_pip_see_an_editable_install(self):
+        folder = self.source(name="the-app", files={"app.py": ""})
+        env, _ = self.mount(folder)
+        rows = json.loads(harness.run([env / "bin" / "python", "-m", "pip", "list", "--format=json"],
+                                      env=BOX.env).stdout)
+        self.assertEqual([row.get("editable_project_location") for row in rows
+                          if row["name"] == "the-app"], [str(folder)])
+        program = ("import importlib.metadata as m, hashlib, base64, json\n"
+                   "d = m.distribution('the-app')\n"
+                   "for f in d.files:\n"
+                   "    data = f.locate().read_bytes()\n"
+                   "    if f.hash:\n"
+                   "        h = base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b'=').decode()\n"
+                   "        assert (f.hash.value, f.size) == (h, len(data)), f\n"
+                   "print(json.dumps([d.read_text('INSTALLER'), json.loads(d.read_text('direct_url.json')), "
+                   "sorted(str(f) for f in d.files if not f.hash)]))")
+        installer, url, unhashed = json.loads(self.run_in(env, program))
+        self.assertEqual(installer.strip(), "venvfs")
+        self.assertEqual(url, {"url": f"file://{folder}", "dir_info": {"editable": True}})
+        self.assertEqual(unhashed, ["../../../bin/app-run", "the_app-1.0.dist-info/RECORD"])
+        row = [r for r in BOX.json("show", str(folder))["packages"] if r["name"] == "the-app"]
+        self.assertEqual([r["editable"] for r in row], [str(folder)])
+        self.assertIn(f"editable {folder}", BOX.venvfs("show", str(folder)).stdout)
+
+    def test_it_is_built_again_only_when_its_settings_change(self):
+        folder = self.source()
+        self.mount(folder)
+        first = self.builds()
+        _, said = self.mount(folder)
+        self.assertEqual((self.builds(), said), (first, ""))
+        (folder / "src" / "new.py").write_text("")
+        self.mount(folder)
+        self.assertEqual(self.builds(), first)
+        text = (folder / "backend.py").read_text()
+        (folder / "backend.py").write_text(text.replace('"1.0", ', '"1.1", '))
+        (folder / "pyproject.toml").write_text((folder / "pyproject.toml").read_text() + "# changed\n")
+        env, said = self.mount(folder, "--locked")
+        self.assertRegex(said, r"(?m)^~ app 1\.0 -> 1\.1$")
+        self.assertEqual(self.run_in(env, "import importlib.metadata as m; print(m.version('app'))"), "1.1")
+
+    def test_the_warm_mount_starts_no_program(self):
+        folder = self.source(lock="-e .\n", requires=["thing<2"])
+        env, _ = self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+        first = self.builds()
+        # Without pip's folders nothing but what is remembered can answer.
+        shutil.move(BOX.venvfs_home / "tools", BOX.root / "tools-away")
+        try:
+            self.assertEqual(self.mount(folder)[0], env)
+            self.assertEqual(list((BOX.venvfs_home / "tools").iterdir()), [])
+        finally:
+            shutil.rmtree(BOX.venvfs_home / "tools", ignore_errors=True)
+            shutil.move(BOX.root / "tools-away", BOX.venvfs_home / "tools")
+        self.assertEqual(self.builds(), first)
+
+    def test_what_an_editable_needs_is_resolved_again_when_it_changes(self):
+        folder = self.source(lock="-e .\n", requires=["thing<2"])
+        self.mount(folder)
+        text = (folder / "backend.py").read_text()
+        (folder / "backend.py").write_text(text.replace("thing<2", "thing>=2"))
+        (folder / "pyproject.toml").write_text((folder / "pyproject.toml").read_text() + "# changed\n")
+        self.assertEqual(self.version(self.mount(folder)[0]), "2.0")
+
+    def test_two_worktrees_share_packages_and_each_has_its_own_project(self):
+        parts = [harness.make_source(BOX.project(f"tree-{n}", ONE), "app", files={"app.py": f"v = {n}\n"})
+                 for n in (1, 2)]
+        envs = [self.mount(folder)[0] for folder in parts]
+        shown = [BOX.json("show", str(folder)) for folder in parts]
+        self.assertEqual(*[[(p["name"], p.get("wheel")) for p in one["packages"]] for one in shown])
+        for n, (folder, env) in enumerate(zip(parts, envs), 1):
+            self.assertEqual(self.run_in(env, "import app, thing; print(app.v, app.__file__)"),
+                             f"{n} {folder}/src/app.py")
+        (parts[0] / "src" / "app.py").write_text("v = 'edited'\n")
+        self.assertEqual([self.run_in(env, "import app; print(app.v)") for env in envs], ["edited", "2"])
+        for path in (BOX.venvfs_home / "store").rglob("*"):
+            if path.is_file() and "catalog" not in path.name:
+                self.assertFalse(str(parts[0]).encode() in path.read_bytes(), path)
+
+    def test_moved_and_copied_folders_get_their_own(self):
+        folder = self.source()
+        self.mount(folder)
+        copy, moved = folder.with_name("copied"), folder.with_name("moved")
+        shutil.copytree(folder, copy, symlinks=True)
+        copied, said = self.mount(copy)
+        self.assertIn("cloned", said)
+        folder.rename(moved)
+        env, _ = self.mount(moved)
+        for place, its in ((copy, copied), (moved, env)):
+            self.assertEqual(self.run_in(its, "import app; print(app.__file__)"), f"{place}/src/app.py")
+            self.assertEqual(harness.run([its / "bin" / "app-run"]).stdout, f"first {place}/.venv\n")
+
+    def test_no_project_leaves_it_out_and_is_remembered(self):
+        folder = self.source()
+        self.mount(folder)
+        for options, there in ((["--no-project"], False), ([], False), (["--project"], True), ([], True)):
+            env, _ = self.mount(folder, *options)
+            found = self.run_in(env, "import importlib.util as u; print(u.find_spec('app') is not None)")
+            self.assertEqual(found, str(there), options)
+
+    def test_a_lock_may_want_other_folders_editable(self):
+        folder = self.folder(ONE + "-e ./lib\n-e .\n")
+        harness.make_source(folder, "app", files={"app.py": ""})
+        harness.make_source(folder / "lib", "part", files={"part.py": ""})
+        env, _ = self.mount(folder)
+        self.assertEqual(self.packages(folder), {"app", "part", "thing"})
+        self.assertEqual(self.run_in(env, "import part; print(part.__file__)"), f"{folder}/lib/src/part.py")
+        self.mount(folder, "--no-project")
+        self.assertEqual(self.packages(folder), {"part", "thing"})
+        (folder / "requirements.txt").write_text(ONE)
+        self.mount(folder)
+        self.assertEqual(self.packages(folder), {"thing"})
+
+    def test_uv_and_pylock_say_it_too(self):
+        for name, lock in (
+                ("uv.lock", 'version = 1\nrequires-python = ">=3.8"\n[[package]]\nname = "app"\nversion = "1.0"\n'
+                            'source = { editable = "." }\n'),
+                ("pylock.toml", 'lock-version = "1.0"\ncreated-by = "t"\n[[packages]]\nname = "app"\n'
+                                'directory = { path = ".", editable = true }\n')):
+            folder = BOX.project(f"by-{name}")
+            harness.make_source(folder, "app", files={"app.py": self.CODE})
+            text = (folder / "pyproject.toml").read_text()
+            (folder / name).write_text(lock)
+            env, _ = self.mount(folder)
+            self.assertEqual(self.run_in(env, "import app; print(app.v)"), "first", name)
+            self.assertEqual((folder / "pyproject.toml").read_text(), text)
+
+    def test_a_folder_that_is_no_editable_stays_a_package(self):
+        folder = self.source(lock=".\n")
+        env, _ = self.mount(folder)
+        self.assertIn("site-packages", self.run_in(env, "import app; print(app.__file__)"))
+
+    def test_a_failed_build_says_what_pip_said_and_leaves_nothing(self):
+        folder = self.source()
+        (folder / "fail").write_text("")
+        before = harness.tree_digest(folder)
+        said = BOX.venvfs("mount", folder, status=1).stderr
+        self.assertIn(f"{folder} cannot be installed editable", said)
+        self.assertIn("the backend of app gives up", said)
+        self.assertIn("--no-project", said)
+        self.assertEqual(harness.tree_digest(folder), before)
+        self.assertFalse((BOX.venvfs_home / "tmp").exists())
+        self.mount(folder, "--no-project")
+
+    def test_what_is_no_text_is_refused(self):
+        folder = self.source()
+        text = (folder / "backend.py").read_text()
+        (folder / "backend.py").write_text(text.replace('os.path.abspath("src") + "\\n"', '"a\\0b"'))
+        said = BOX.venvfs("mount", folder, status=1).stderr
+        self.assertIn("__editable__.app.pth", said)
+
+    def test_sync_create_and_uninstall_know_it(self):
+        folder = self.source(lock=ONE + "-e .\n")
+        env = BOX.create("ed", "-r", folder / "requirements.txt", cwd=folder)
+        self.assertEqual(self.run_in(env, "import app; print(app.v)"), "first")
+        BOX.venvfs("uninstall", "-n", "ed", "app")
+        self.assertEqual(self.run_in(env, "import importlib.util as u; print(u.find_spec('app'))"), "None")
+        BOX.venvfs("sync", "-n", "ed")
+        self.assertEqual(self.run_in(env, "import app; print(app.v)"), "first")
+        harness.run([env / "bin" / "python", "-m", "pip", "check"], env=BOX.env)
+
+    def test_plain_files_have_it_too(self):
+        folder = self.source()
+        self.mount(folder)
+        plain = BOX.root / "plain-editable"
+        BOX.venvfs("materialize", "-n", str(folder), plain)
+        self.assertEqual(harness.run([plain / "bin" / "app-run"]).stdout, f"first {plain}\n")
+
+    def test_dynamic_dependencies_are_asked_of_a_build(self):
+        folder = self.folder(None)
+        harness.make_source(folder, "app", files={"app.py": ""}, requires=["thing<2"],
+                            project='dynamic = ["dependencies"]')
+        env, _ = self.mount(folder)
+        self.assertEqual(self.version(env), "1.0")
+        self.assertEqual(self.packages(folder), {"app", "thing"})
+
+
+class Messages(Case):
+    def test_a_wrong_hash_is_one_line_with_both_hashes(self):
+        good = ONE.rpartition("sha256:")[2].strip()
+        folder = self.folder(ONE.replace(good, "0" * 64))
+        said = BOX.venvfs("mount", folder, status=1).stderr
+        self.assertEqual(said.splitlines()[0], f"venvfs: thing 1.0 (thing-1.0-py3-none-any.whl): the lock "
+                         f"wants sha256 {'0' * 64}, the download has sha256 {good}")
+        self.assertNotIn(str(BOX.venvfs_home), said)
+        (folder / "requirements.txt").write_text(ONE.replace(f"sha256:{good}", f"sha256:{'0' * 64} "
+                                                 f"--hash=sha256:{'1' * 64} --hash=sha384:{'2' * 96}"))
+        self.assertIn("or one of 1 more, the download has sha256", BOX.venvfs("mount", folder, status=1).stderr)
+
+
 class Python(Case):
     def test_python_version_file_is_followed(self):
         others = [path for version, path in harness.interpreters().items()
@@ -214,12 +489,45 @@ class Python(Case):
                            "import platform, thing, pip; print(platform.python_version())"])
         self.assertEqual(out.stdout.strip(), version)
 
+    def test_python_version_file_that_clashes_with_requires_python(self):
+        text = '[project]\nname = "app"\nversion = "1"\nrequires-python = ">=3.99,<4"\n'
+        for name, lock in (("requirements.txt", ONE), (None, None),
+                           ("uv.lock", 'version = 1\nrequires-python = ">=3.8"\n')):
+            folder = BOX.project(f"clash-{name}", lock, name or "requirements.txt")
+            (folder / "pyproject.toml").write_text(text)
+            (folder / ".python-version").write_text("3\n")
+            done = BOX.venvfs("mount", folder, status=1)
+            self.assertIn(f"{folder}/.python-version asks for Python 3, and {folder}/pyproject.toml "
+                          "requires >=3.99,<4", done.stderr)
+            self.assertFalse(os.path.lexists(folder / ".venv"))
+            done = BOX.venvfs("mount", folder, "-p", harness.default_python(), status=1)
+            self.assertIn("the interpreter is", done.stderr)
+        (folder / "pyproject.toml").write_text(text.replace("3.99,<4", "3.6"))
+        (folder / ".python-version").unlink()
+        env, _ = self.mount(folder)
+        # The answer is remembered: without the helper's folder nothing can be asked.
+        shutil.rmtree(BOX.venvfs_home / "tools")
+        self.assertEqual(self.mount(folder)[0], env)
+        self.assertEqual(list((BOX.venvfs_home / "tools").iterdir()), [])
+
     def test_python_version_file_that_asks_for_what_is_not_there(self):
         folder = self.folder()
         (folder / ".python-version").write_text("3.99\n")
         done = BOX.venvfs("mount", folder, status=1)
         self.assertIn(".python-version", done.stderr)
         self.assertFalse(os.path.lexists(folder / ".venv"))
+
+
+class Accelerator(Case):
+    def test_it_can_be_left_out_which_is_remembered(self):
+        folder = self.folder()
+        version = harness.run([harness.default_python(), "-c", "import sys; print(sys.version_info[:2])"])
+        there = [] if version.stdout.strip() == "(3, 14)" else ["_venvfs.pth"]
+        for options, expected in (([], there), (["--no-accelerator"], []), ([], [])):
+            env, _ = self.mount(folder, *options)
+            found = env.glob("lib/python*/site-packages/_venvfs*")
+            self.assertEqual([path.name for path in found], expected)
+        self.assertEqual(self.version(env), "1.0")
 
 
 class Places(Case):

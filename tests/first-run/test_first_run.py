@@ -16,6 +16,7 @@ dpkg-query and id are stubs that write down how they were called.
     an index reachable                       a real package, two real versions                real_package
     no /dev/fuse                             plain files, exit 0, the last line says why      no_dev_fuse
     /dev/fuse not permitted                  the same                                         dev_fuse_not_permitted
+    no privilege to mount                    the same                                         no_privilege_to_mount
     the second run                           the same output, nothing changed                 second_run
     no HOME                                  works                                            no_home
     a user's shell files                     untouched                                        quickstart_and_uninstall
@@ -281,6 +282,20 @@ class Demo(Case):
         done = machine.demo(*prefix, "setpriv", "--reuid=65534", "--regid=65534", "--clear-groups",
                             PIP_INDEX_URL=NOWHERE, PIP_RETRIES="0")
         self.assertRegex(done.stdout.rstrip().splitlines()[-1], r"plain files.*/dev/fuse")
+
+    def test_no_privilege_to_mount(self):
+        """/dev/fuse can be opened, so only trying tells; on a slow machine, of whose progress there is a line
+        above the reason."""
+        machine = self.machine()
+        slow = machine.box.root / "venvfs"
+        slow.write_text('#!/bin/sh\ncase " $* " in *" -q "*) ;; *" mount "*) echo "venvfs: installing: '
+                        f'9 packages, 9.9 MB in 9.9 s" >&2 ;; esac\nexec {harness.PROGRAM} "$@"\n')
+        slow.chmod(0o755)
+        prefix = ["setpriv", *(["--bounding-set", "-sys_admin"] if os.getuid() == 0 else ["--no-new-privs"])]
+        done = machine.run(*prefix, SCRIPTS / "demo" / "run", slow, PIP_INDEX_URL=NOWHERE, PIP_RETRIES="0")
+        self.problem = "plain files"
+        self.both_versions(done, "projectc", "1.0", "2.0")
+        self.assertRegex(done.stdout.rstrip().splitlines()[-1], "plain files: .*privilege")
 
 
 class Whole(Case):

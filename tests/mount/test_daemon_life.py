@@ -3,6 +3,7 @@
 import errno
 import os
 import pathlib
+import re
 import signal
 import stat
 import subprocess
@@ -92,6 +93,18 @@ class Mounting(Case):
         self.assertIn(folder.name, text)
         self.assertIn("LOOKUP", {name.upper() for name in status["messages"]})
 
+    def test_status_is_for_people(self):
+        self.project()
+        text = BOX.venvfs("status").stdout
+        values = dict(re.findall(r"(?m)^ *(\w+) +(\S.*)$", text))
+        self.assertRegex(values["started"], r"^20\d\d-\d\d-\d\d \d\d:\d\d:\d\d, \d+ (s|min) ago$")
+        for name in ("rss_anon", "rss_shmem", "frame_bytes", "frame_limit"):
+            self.assertRegex(values[name], r"^\d+ B$|^\d+\.\d [KMG]iB$")
+        lines = text.splitlines()
+        for heading, below in zip(lines, lines[1:] + [""]):
+            if re.fullmatch(r" *\w+", heading):
+                self.assertRegex(below, "^  ", f"nothing below {heading}")
+
     def test_explicit_mount_on_a_folder(self):
         folder, env = self.project()
         target = BOX.root / "explicit dir"
@@ -114,9 +127,12 @@ class Mounting(Case):
 
 
 class ReadOnly(Case):
-    def test_attempts_to_write_get_erofs(self):
-        _, env = self.project()
-        site = next(env.glob("lib/python3*/site-packages"))
+    def test_attempts_to_write_into_an_explicit_mount_get_erofs(self):
+        folder, env = self.project()
+        target = BOX.root / "read only"
+        BOX.venvfs("mount", "-n", os.path.basename(os.readlink(folder / ".venv")), target)
+        self.addCleanup(BOX.venvfs, "umount", target)
+        site = next(target.glob("lib/python3*/site-packages"))
         init = site / "thing" / "__init__.py"
         attempts = {
             "create": lambda: open(site / "new.py", "x"),
@@ -144,12 +160,13 @@ class ReadOnly(Case):
         self.assertEqual(wrong, {})
         self.assertEqual(self.version(env), "1.0")
 
-    def test_pip_install_fails_with_a_message_and_changes_nothing(self):
+    def test_pip_uninstalls_in_the_environment_alone(self):
         _, env = self.project()
-        before = harness.tree_digest(env)
-        harness.run([env / "bin" / "python", "-m", "pip", "uninstall", "-y", "thing"],
-                    env=BOX.env, status=None)
-        self.assertEqual(harness.tree_digest(env), before)
+        other = self.mount(BOX.project("beside", OLD))
+        before = harness.tree_digest(other)
+        harness.run([env / "bin" / "python", "-m", "pip", "uninstall", "-y", "thing"], env=BOX.env)
+        harness.run([env / "bin" / "python", "-c", "import thing"], env=BOX.env, status=1)
+        self.assertEqual(harness.tree_digest(other), before)
 
     def test_directories_list_the_same_from_any_offset(self):
         _, env = self.project()
@@ -317,6 +334,161 @@ class Switch(Case):
             self.mount(folder)
             self.assertEqual(file.read(), "version = '1.0'\n")
         self.assertEqual((site / "thing" / "__init__.py").read_text(), "version = '2.0'\n")
+
+
+class Damage(unittest.TestCase):
+    def test_a_damaged_package_is_an_error_of_its_reads_and_one_line_in_the_log(self):
+        with harness.Sandbox("damage") as box:
+            wheels = [harness.make_wheel(box.root, name, "1.0", {
+                f"{name}/{n}.bin": os.urandom(300 << 10) for n in range(8)}) for name in ("hurt", "too")]
+            lock = box.root / "lock.txt"
+            lock.write_text(harness.lock_text(*wheels))
+            env = box.create("one", "--without-pip", "-r", lock)
+            for pack in (box.venvfs_home / "store" / "packs").glob("*.pack"):
+                pack.chmod(0o600)
+                with open(pack, "r+b") as file:  # all frames, neither head nor index
+                    file.seek(4096)
+                    file.write(os.urandom(pack.stat().st_size - (64 << 10) - 4096))
+            failed = 0
+            for path in [*env.glob("lib/python3*/site-packages/*/*.bin")] * 2:
+                with self.assertRaises(OSError) as caught:
+                    path.read_bytes()
+                self.assertEqual(caught.exception.errno, errno.EIO)
+                failed += 1
+            self.assertEqual(failed, 32)
+            log = (box.venvfs_home / "daemon.log").read_text()
+            for name in ("hurt", "too"):
+                self.assertEqual(len(re.findall(f"reading a file of {name} failed: ", log)), 1, log)
+            self.assertTrue((env / "bin" / "activate").read_text())
+
+
+class UserNamespace(unittest.TestCase):
+    """`run` as a user who can gain no privilege to mount, which is what an unprivileged container, a
+    service or a sandbox is: the environment is mounted for the command alone."""
+
+    USER = 65534
+
+    @classmethod
+    def setUpClass(cls):
+        cls.box = harness.Sandbox("private")
+        cls.addClassCleanup(cls.box.close)
+        cls.box.env["PATH"] = "/usr/local/bin:/usr/bin:/bin"  # root's own folders are not for everybody
+        cls.prefix = ["setpriv", "--no-new-privs"]
+        if os.getuid() == 0:
+            cls.prefix += [f"--reuid={cls.USER}", f"--regid={cls.USER}", "--clear-groups"]
+        cls.python = next(filter(cls.can_run, [harness.default_python(), "/usr/bin/python3"]), None)
+        cls.make_environments()
+        if os.getuid() == 0:
+            for folder, folders, files in os.walk(cls.box.root):
+                for path in [folder] + [os.path.join(folder, name) for name in folders + files]:
+                    os.chown(path, cls.USER, cls.USER, follow_symlinks=False)
+
+    @classmethod
+    def make_environments(cls):
+        wheel = harness.make_wheel(cls.box.root, "thing", "1.0", {
+            "thing/__init__.py": "version = '1.0'\n", "thing/data.bin": os.urandom(3 << 20)})
+        lock = cls.box.root / "lock.txt"
+        lock.write_text(harness.lock_text(wheel))
+        for name in ("one", "two"):
+            cls.box.create(name, "-r", lock, python=cls.python, env={"VENVFS_NO_DAEMON": "1"})
+
+    @classmethod
+    def can_run(cls, *words):
+        # By a shell: setpriv itself still has root's eyes when it looks for a program.
+        command = [*cls.prefix, "sh", "-c", 'exec "$@" >/dev/null 2>&1', "sh", *map(str, words)]
+        return subprocess.run([*command, "-V"] if len(words) == 1 else command).returncode == 0
+
+    def setUp(self):
+        if not self.python or not self.can_run(harness.PROGRAM, "--version"):
+            self.skipTest("an ordinary user cannot read the program or an interpreter")
+        if not self.can_run("unshare", "-Um", "true"):
+            self.skipTest("user namespaces are not allowed here")
+
+    def tearDown(self):
+        """What served the command ended with it, and nothing is mounted for others."""
+        self.assertTrue(harness.wait_until(lambda: not self.box.processes(), 5), self.box.processes())
+        self.assertEqual(self.box.mounts(), [])
+        self.assertEqual(os.listdir(self.box.hub), [])
+
+    def command(self, *words, name="one"):
+        return [*self.prefix, str(harness.PROGRAM), "run", "-n", name, *map(str, words)]
+
+    def run_in(self, *words, status=0, **options):
+        return harness.run(self.command(*words, **options), env=self.box.env, cwd=self.box.root,
+                           status=status, timeout=60)
+
+    def test_the_command_sees_the_environment_at_its_address(self):
+        program = "import sys, thing, thing as t; print(sys.prefix, thing.version, t.__file__)"
+        words = self.run_in("python", "-c", program).stdout.split()
+        self.assertEqual(words[:2], [str(self.box.hub / "one"), "1.0"])
+        self.assertTrue(words[2].startswith(words[0]))
+        out = self.run_in("python", "-c", "import thing, hashlib, pathlib; print(hashlib.sha256(pathlib.Path("
+                          "thing.__file__).with_name('data.bin').read_bytes()).hexdigest())").stdout
+        self.assertRegex(out, "^[0-9a-f]{64}$")
+        self.assertIn(str(self.box.hub / "one"), self.run_in("pip", "--version").stdout)
+
+    def test_the_address_of_a_link_stays(self):
+        link = self.box.root / "project-venv"
+        manifest = self.box.venvfs_home / "envs" / "two" / "1.json"
+        text = manifest.read_text()
+        try:
+            manifest.write_text(text.replace(str(self.box.hub / "two"), str(link)))
+            os.symlink(self.box.hub / "two", link)
+            out = self.run_in("python", "-c", "import sys; print(sys.prefix)", name="two").stdout
+            self.assertEqual(out.strip(), str(link))
+            os.unlink(link)  # without the link, its place in the hub
+            out = self.run_in("python", "-c", "import sys; print(sys.prefix)", name="two").stdout
+            self.assertEqual(out.strip(), str(self.box.hub / "two"))
+        finally:
+            manifest.write_text(text)
+
+    def test_exit_code_and_signals_are_the_commands_own(self):
+        self.run_in("sh", "-c", "exit 7", status=7)
+        self.run_in("sh", "-c", "kill -TERM $$", status=-signal.SIGTERM)
+        self.run_in("no-such-command", status=127)
+        process = subprocess.Popen(self.command("python", "-c", "import os, time; print(os.getpid(), flush=True);"
+                                                "time.sleep(60)"), env=self.box.env, cwd=self.box.root,
+                                   stdout=subprocess.PIPE, text=True,
+                                   # a job in the background, as of CI, ignores it
+                                   preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+        self.assertEqual(int(process.stdout.readline()), process.pid)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)
+        self.assertEqual(process.returncode, -signal.SIGINT)
+
+    def test_the_command_has_no_child_and_no_privilege_of_ours(self):
+        out = self.run_in("sh", "-c", "exec 2>&1; python -c 'import os; os.wait()'; id -u; id -g;"
+                          "grep CapEff /proc/self/status", status=0).stdout
+        user = self.USER if os.getuid() == 0 else os.getuid()
+        self.assertIn("ChildProcessError", out)
+        self.assertEqual(out.splitlines()[-3], str(user))
+        self.assertRegex(out, r"CapEff:\s+0+$")
+
+    def test_children_keep_the_environment_after_the_command(self):
+        out = self.box.root / "late.txt"
+        out.touch()
+        out.chmod(0o666)
+        program = (f"import time, importlib; time.sleep(0.7); import thing;"
+                   f"open({str(out)!r}, 'w').write(thing.version)")
+        self.run_in("sh", "-c", f'python -c "{program}" >/dev/null 2>&1 &')
+        self.assertTrue(harness.wait_until(lambda: out.read_text() == "1.0", 10))
+
+    def test_several_at_once_and_within_each_other(self):
+        running = [subprocess.Popen(self.command("python", "-c", "import thing; print(thing.version)"),
+                                    env=self.box.env, cwd=self.box.root, stdout=subprocess.PIPE,
+                                    text=True) for _ in range(4)]
+        for process in running:
+            self.assertEqual((process.communicate(timeout=60)[0], process.returncode), ("1.0\n", 0))
+        inner = self.command("python", "-c", "import sys; print(sys.prefix)", name="two")[len(self.prefix):]
+        self.assertEqual(self.run_in(*inner).stdout.strip(), str(self.box.hub / "two"))
+
+    def test_where_there_are_no_user_namespaces_it_says_so(self):
+        # Root of a namespace may set its limit; without CAP_SYS_ADMIN it may not mount.
+        script = 'echo 0 >/proc/sys/user/max_user_namespaces && exec setpriv --bounding-set -sys_admin "$@"'
+        command = ["unshare", "-Ur", "sh", "-c", script, "sh", str(harness.PROGRAM), "run", "-n", "one", "true"]
+        done = harness.run(self.prefix + command, env=self.box.env, cwd=self.box.root, status=1)
+        self.assertRegex(done.stderr, "lacks the privilege.*; and a user namespace cannot be used here: ")
+        self.assertIn("venvfs mount -n one --fallback", done.stderr)
 
 
 class Fast(Case):

@@ -355,7 +355,7 @@ class BadLocks(unittest.TestCase):
 
     def test_hash_that_is_not_the_wheels(self):
         self.refuse(f"--no-index\n--find-links {self.wheels}\nfine==1.0 "
-                    f"--hash=sha256:{'0' * 64}\n", "fine", "does not have the hash")
+                    f"--hash=sha256:{'0' * 64}\n", "fine", "the lock wants sha256")
 
     def test_unreachable_index(self):
         self.refuse(f"neverheard==1.0 --hash=sha256:{'0' * 64}\n", "neverheard",

@@ -127,6 +127,177 @@ class Program(Case):
         self.assertEqual(self.run_program(request)["error"]["kind"], "missing")
 
 
+class Folders(Case):
+    """What is handed to pip instead of the files when a local folder is among them."""
+
+    def lines(self, *files, **more):
+        answer = self.ask(*files, **more)
+        self.assertNotIn("error", answer)
+        return answer["lines"]
+
+    def test_without_a_folder_pip_reads_the_files_itself(self):
+        self.assertEqual(self.lines(self.write("r.txt", "a\nb==1 --hash=%s\n" % A)), [])
+
+    def test_all_files_become_one_in_which_folders_stand_alone(self):
+        self.write("lib/pyproject.toml", "")
+        self.write("app/setup.py", "")
+        self.write("c.txt", "x<3\n")
+        self.write("sub/more.txt", "-c ../c.txt\nfile://%s/lib#subdirectory=p\n" % self.folder)
+        path = self.write("r.txt", "-r sub/more.txt\n--index-url https://u:p@i/s\na[x]>=1 ; python_version>'3'  # why\n"
+                          "./lib[e] ; python_version > '3'\n-e ./app[dev]\nname @ file://%s/lib\n" % self.folder)
+        lib, app = str(self.folder / "lib"), str(self.folder / "app")
+        self.assertEqual(self.lines(path), [
+            "-c %s/sub/../c.txt" % self.folder,
+            {"before": "", "folder": lib, "after": "#subdirectory=p", "url": True},
+            "--index-url https://u:p@i/s",
+            "a[x]>=1 ; python_version>'3'",
+            {"before": "", "folder": lib, "after": "[e] ; python_version > '3'", "url": False},
+            {"before": "-e ", "folder": app, "after": "[dev]", "url": False},
+            {"before": "name @ ", "folder": lib, "after": "", "url": True},
+        ])
+
+    def test_an_editable_is_resolved_unless_all_else_is_locked(self):
+        self.write("pyproject.toml", '[project]\nname = "The.App"\n')
+        alone = self.ask(self.write("alone.txt", "-e .\n"))
+        self.assertFalse(alone["complete"])
+        self.assertEqual(alone["editables"], [{"name": "the-app", "path": str(self.folder)}])
+        self.assertFalse(alone["volatile"])
+        self.assertTrue(self.ask(self.write("locked.txt", "-e .\na==1 --hash=%s\n" % A))["complete"])
+        self.assertFalse(self.ask(self.write("loose.txt", "-e .\na==1 --hash=%s\nb\n" % A))["complete"])
+        self.assertEqual(len(self.ask(self.write("as-pip.txt", "-e . ; python_version < '3'\n"))["editables"]), 1)
+        self.assertIn("no such folder", self.error("missing", self.write("gone.txt", "-e ./gone\n")))
+
+    def test_the_files_that_say_what_an_editable_needs_are_watched(self):
+        self.write("app/pyproject.toml", '[tool.setuptools.dynamic]\ndependencies = {file = ["needs.in"]}\n')
+        self.write("app/setup.cfg", "[options]\ninstall_requires = file: one.cfg, two.txt\n")
+        answer = self.ask(self.write("r.txt", "-e app\n"))
+        inputs = {os.path.basename(path): digest for path, digest in answer["inputs"].items()}
+        self.assertEqual(set(inputs), {"r.txt", "pyproject.toml", "setup.cfg", "setup.py", "needs.in", "one.cfg", "two.txt"})
+        self.assertIsNone(inputs["setup.py"])
+        self.assertIsNotNone(inputs["setup.cfg"])
+
+    def test_a_pyproject_with_dynamic_dependencies_is_asked_by_a_build(self):
+        path = self.write("pyproject.toml", '[project]\nname = "app"\ndynamic = ["dependencies"]\n')
+        self.assertEqual(self.lines(path), [{"before": "-e ", "folder": str(self.folder), "after": "", "url": False}])
+        path = self.write("pyproject.toml", "[build-system]\nrequires = []\n")
+        self.assertEqual(self.lines(path, extras=["x"])[0]["after"], "[x]")
+
+    def stage(self, folder, lines=None):
+        locks()
+        from locks import stage
+
+        to = self.folder / "to"
+        to.mkdir(exist_ok=True)
+        answer = stage.stage(str(to), [str(folder)], lines)
+        return Path(answer["folders"][0]["copy"]), answer
+
+    def test_a_copy_leads_to_the_original_for_what_no_build_writes(self):
+        self.write("p/src/m.py", "x")
+        self.write("p/large", b"x" * ((1 << 20) + 1))
+        self.write("p/.git/HEAD", "")
+        self.write("p/env/pyvenv.cfg", "")
+        self.write("p/__pycache__/m.pyc", "")
+        self.write("README", "read")
+        self.folder.joinpath("p", "up").symlink_to("../README")
+        self.folder.joinpath("p", "in").symlink_to("src/m.py")
+        copy, _ = self.stage(self.folder / "p")
+        self.assertEqual(sorted(os.listdir(str(copy))), [".git", "in", "large", "src", "up"])
+        self.assertEqual((copy.name, os.readlink(str(copy / "in"))), ("p", "src/m.py"))
+        for name, target in ((".git", "p/.git"), ("large", "p/large"), ("up", "README")):
+            self.assertEqual(os.readlink(str(copy / name)), str(self.folder / target))
+        self.assertFalse((copy / "src" / "m.py").is_symlink())
+        self.assertEqual((copy / ".." / "README").read_text(), "read")
+
+    def test_a_staged_file_names_the_copies(self):
+        self.write("with space/setup.py", "")
+        folder = str(self.folder / "with space")
+        copy, answer = self.stage(folder, ["a", {"before": "-e ", "folder": folder, "after": "[x]", "url": False},
+                                           {"before": "n @ ", "folder": folder, "after": "#egg=n", "url": True}])
+        lines = Path(answer["file"]).read_text().splitlines()
+        self.assertEqual(lines, ["a", "-e %s[x]" % copy, "n @ file://%s#egg=n" % str(copy).replace(" ", "%20")])
+        self.assertEqual(os.stat(answer["file"]).st_mode & 0o777, 0o600)
+
+
+class Editables(Case):
+    """What a build has put into a private environment, as text."""
+
+    SITE = "lib/python3.11/site-packages/"
+
+    def installed(self, **files):
+        environment = self.folder / "env"
+        content = {
+            self.SITE + "app.pth": "/p/src\n",
+            self.SITE + "app-1.dist-info/METADATA": "Name: App\nVersion: 1\n",
+            self.SITE + "app-1.dist-info/INSTALLER": "pip\n",
+            self.SITE + "app-1.dist-info/RECORD": "old",
+            self.SITE + "__pycache__/x.pyc": b"\xff",
+            "pyvenv.cfg": "",
+        }
+        content.update({path.replace("SITE/", self.SITE): data for path, data in files.items()})
+        for path, data in content.items():
+            self.write("env/" + path, data)
+        return str(environment)
+
+    def end(self, environment, before=()):
+        locks()
+        from locks import editable
+
+        return editable.end(str(self.folder / "p"), list(before), environment, "python3.11")
+
+    def test_scripts_stand_for_any_interpreter_and_rows_are_right(self):
+        environment = str(self.folder / "env")
+        long = "#!/bin/sh\n'''exec' %s/bin/python \"$0\" \"$@\"\n' '''\nimport b\n" % environment
+        first = "#!%s/bin/python3.11\nimport a\n" % environment
+        self.installed(**{"bin/a": first, "bin/b": long, "bin/c": "#!/bin/bash\n", "share/a.1": "", 'SITE/od"d,.py': "x"})
+        answer = self.end(environment)
+        files = {f["path"]: f for f in answer["files"]}
+        texts = [files["bin/" + name]["text"] for name in "abc"]
+        self.assertEqual(texts, ["#!python\nimport a\n", "#!python\nimport b\n", "#!/bin/bash\n"])
+        self.assertEqual((files["bin/a"]["mode"], files[self.SITE + "app.pth"]["mode"]), (0o755, 0o644))
+        self.assertEqual((answer["name"], answer["version"], answer["left_out"]), ("App", "1", ["share/a.1"]))
+        self.assertEqual(files[self.SITE + "app-1.dist-info/INSTALLER"]["text"], "venvfs\n")
+        rows = files[self.SITE + "app-1.dist-info/RECORD"]["text"].splitlines()
+        self.assertIn("../../../bin/a,,", rows)
+        self.assertEqual(sum(row.startswith('"od""d,.py",sha256=') and row.endswith(",1") for row in rows), 1)
+        self.assertEqual(rows[-1], "app-1.dist-info/RECORD,,")
+        self.assertEqual(len(rows), len(files))
+
+    def test_what_is_no_small_text_is_refused(self):
+        for data in (b"\xff\xfe", b"a\0b", b"x" * ((1 << 20) + 1)):
+            environment = self.installed(**{"SITE/big.so": data})
+            with self.assertRaises(locks().LockError) as caught:
+                self.end(environment)
+            self.assertIn("big.so", caught.exception.message)
+
+    def test_new_traces_go_unless_they_are_in_use(self):
+        for name in ("src/old.egg-info", "src/new.egg-info", "build/lib", "pkg/build", ".venv/x.egg-info"):
+            self.write("p/%s/f" % name, "")
+        p = self.folder / "p"
+        self.end(self.installed(), [str(p / "src" / "old.egg-info")])
+        self.assertEqual(sorted(os.listdir(str(p))), [".venv", "pkg", "src"])
+        self.assertEqual(os.listdir(str(p / "src")), ["old.egg-info"])
+        self.write("p/build/f", "")
+        self.end(self.installed(**{"SITE/app.pth": "%s/build/__editable__\n" % p}))
+        self.assertTrue((p / "build").is_dir())
+        self.end(None)  # a failed build
+        self.assertFalse((p / "build").exists())
+
+    def test_does_a_python_satisfy_requires_python(self):
+        locks()
+        from locks import pyproject
+
+        def unfit(text, python):
+            return pyproject.unfit(self.write("pyproject.toml", text), python)
+
+        text = '[project]\nrequires-python = ">=3.9"\n'
+        self.assertIsNone(unfit(text, "3.11.7"))
+        self.assertIsNone(unfit(text, "3.13.0rc1"))
+        self.assertEqual(unfit(text, "3.8.1"), ">=3.9")
+        self.assertIsNone(unfit("[tool.x]\ny = 'requires-python'\n", "3.8"))
+        with self.assertRaises(locks().LockError):
+            unfit('[project]\nrequires-python = "new"\n', "3.8")
+
+
 class Requirements(Case):
     def test_pins_with_hashes_are_complete(self):
         path = self.write("r.txt", "A.b==1.0 \\\n    --hash=%s \\\n    --hash=%s\n    # via x\nc==2 --hash=%s\n" % (A, B, C))
@@ -220,7 +391,8 @@ class Requirements(Case):
         self.assertFalse(answer["complete"])  # its dependencies are not known
         self.assertTrue(answer["relative"])
         self.assertTrue(self.ask(requirements=["./x-1.0-py3-none-any.whl"], no_deps=True)["complete"])
-        self.error("mismatch", self.write("r.txt", "%s --hash=%s" % (wheel, C)))
+        said = self.error("mismatch", self.write("r.txt", "%s --hash=%s" % (wheel, C)))
+        self.assertIn("the lock wants sha256 %s, the file has sha256 " % C[7:], said)
         message = self.error("tags", self.write("r.txt", "x @ https://h/x-1-cp312-cp312-win32.whl#sha256=" + A[7:]))
         self.assertIn("cp312-cp312-win32", message)
 

@@ -17,6 +17,7 @@
 #include "base/hash.h"
 #include "base/io.h"
 #include "base/lock.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/pool.h"
@@ -271,6 +272,46 @@ static void test_ranges_do_not_overflow(void **state)
     assert_true(wire_range_ok(20, 0, 5, 20));
 }
 
+/* What log_once() writes of each subject, in turn. */
+static char *logged(struct log_memory *memory, const char *const *subjects, const int *errnums,
+                    size_t n)
+{
+    int pair[2], saved = dup(STDERR_FILENO);
+    assert_int_equal(pipe(pair), 0);
+    dup2(pair[1], STDERR_FILENO);
+    for (size_t i = 0; i < n; i++)
+        log_once(memory, subjects[i], errnums[i], "%s", subjects[i]);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    close(pair[1]);
+    struct strbuf sb = STRBUF_INIT, words = STRBUF_INIT;
+    assert_int_equal(io_read_to_end(pair[0], &sb, 65536), 0);
+    close(pair[0]);
+    for (char *save = NULL, *line = strtok_r(sb.buf, "\n", &save); line;
+         line = strtok_r(NULL, "\n", &save))
+        strbuf_addf(&words, "%s ", strrchr(line, ' ') + 1);
+    strbuf_release(&sb);
+    return strbuf_detach(&words, NULL);
+}
+
+static void test_a_subject_is_logged_once(void **state)
+{
+    (void)state;
+    static const char *const subjects[] = {"numpy", "numpy", "scipy", "numpy", "scipy"};
+    static const int errnums[] = {-EIO, -EIO, -EIO, -ENOMEM, -EIO};
+    struct log_memory *memory = log_memory_new();
+    char *words = logged(memory, subjects, errnums, 5);
+    assert_string_equal(words, "numpy scipy numpy ");
+    free(words);
+    words = logged(memory, subjects, errnums, 5);
+    assert_string_equal(words, "");
+    free(words);
+    words = logged(NULL, subjects, errnums, 2);
+    assert_string_equal(words, "numpy numpy ");
+    free(words);
+    log_memory_free(memory);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +324,7 @@ int main(void)
         cmocka_unit_test(test_programs_are_run),
         cmocka_unit_test(test_a_pool_runs_every_job),
         cmocka_unit_test(test_ranges_do_not_overflow),
+        cmocka_unit_test(test_a_subject_is_logged_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -375,7 +375,7 @@ static void errors_say_what_and_why(void **state)
         write_lock(f, "wrong.txt",
                    "beta==1.0 --hash=sha256:"
                    "0000000000000000000000000000000000000000000000000000000000000000\n");
-    refuse(f, wrong, NULL, plain, EBADMSG, "hash");
+    refuse(f, wrong, NULL, plain, EBADMSG, "the lock wants sha256 000");
     _cleanup_free_ char *bad = write_lock(f, "bad.txt", "\n!!\n");
     refuse(f, bad, NULL, plain, EINVAL, "bad.txt:2");
     _cleanup_free_ char *other =

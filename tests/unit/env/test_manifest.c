@@ -11,6 +11,7 @@
 #include "base/strbuf.h"
 #include "env/manifest.h"
 #include "env/manifest_check.h"
+#include "wheel/wheel.h"
 
 static struct manifest *sample(void)
 {
@@ -43,6 +44,24 @@ static struct manifest_package *add(struct manifest *m, const char *name, uint32
     return p;
 }
 
+static struct manifest_editable editable(const char *name)
+{
+    static const char *const paths[] = {"bin/app",
+                                        "lib/python3.11/site-packages/app-1.dist-info/METADATA",
+                                        "lib/python3.11/site-packages/app.pth"};
+    struct manifest_editable e = {.name = xstrdup(name),
+                                  .version = xstrdup("1.0"),
+                                  .normalised = dist_name_normalise(name),
+                                  .path = xstrdup("/home/u/proj"),
+                                  .files = xcalloc(ARRAY_SIZE(paths), sizeof(*e.files)),
+                                  .n_files = ARRAY_SIZE(paths)};
+    sha256_of("k", 1, &e.key);
+    for (size_t i = 0; i < ARRAY_SIZE(paths); i++)
+        e.files[i] = (struct manifest_file){
+            .path = xstrdup(paths[i]), .text = xstrdup("line\n"), .exec = i == 0};
+    return e;
+}
+
 static struct manifest *reread(const struct manifest *m)
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
@@ -65,7 +84,17 @@ static void everything_survives_a_round_trip(void **state)
     add(m, "Zope.Interface", 9, 1763850000123456789)->requested = true;
     add(m, "pip", 7, 1763840000000000000)->seed = true;
     add(m, "b", 8, 1763840000000000000)->direct_url = json_pack("{s:s}", "url", "file:///x");
+    struct manifest_editable e = editable("The.App");
+    manifest_add_editable(m, &e);
     struct manifest *back = reread(m);
+    assert_int_equal(back->n_editables, 1);
+    assert_string_equal(back->editables[0].normalised, "the-app");
+    assert_true(manifest_editables_equal(m, back));
+    struct manifest *without = manifest_copy(back);
+    assert_true(manifest_editables_equal(m, without));
+    assert_true(manifest_drop_editable(without, "the-app"));
+    assert_false(manifest_editables_equal(m, without));
+    manifest_free(without);
     _cleanup_free_ char *one = manifest_to_json(m), *two = manifest_to_json(back);
     assert_string_equal(one, two);
     assert_int_equal(back->generation, 3);
@@ -125,7 +154,25 @@ static void a_big_one_is_small_and_has_a_line_per_package(void **state)
     manifest_free(m);
 }
 
-/* Each pair replaces the first by the second in a good manifest, which must then be refused. */
+/* `good` with one text replaced by another must be refused. */
+static void refused(const char *good, const char *from, const char *to)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_strbuf_ struct strbuf bad = STRBUF_INIT;
+    struct manifest *back = NULL;
+    const char *at = strstr(good, from);
+    if (!at)
+        fail_msg("no %s in %s", from, good);
+    strbuf_add(&bad, good, (size_t)(at - good));
+    strbuf_addstr(&bad, to);
+    strbuf_addstr(&bad, at + strlen(from));
+    int r = manifest_from_json(bad.buf, bad.len, &back, &err);
+    if (r != -EBADMSG)
+        fail_msg("%s: %d", to, r);
+    assert_null(back);
+    assert_non_null(err.message);
+}
+
 static void what_is_wrong_is_refused(void **state)
 {
     (void)state;
@@ -171,22 +218,49 @@ static void what_is_wrong_is_refused(void **state)
     add(m, "aa", 5, 5);
     add(m, "bb", 6, 5);
     _cleanup_free_ char *good = manifest_to_json(m);
-    for (size_t i = 0; i < ARRAY_SIZE(edits); i++) {
-        _cleanup_verror_ struct verror err = VERROR_INIT;
-        _cleanup_strbuf_ struct strbuf bad = STRBUF_INIT;
-        struct manifest *back = NULL;
-        const char *at = strstr(good, edits[i][0]);
-        if (!at)
-            fail_msg("no %s in %s", edits[i][0], good);
-        strbuf_add(&bad, good, (size_t)(at - good));
-        strbuf_addstr(&bad, edits[i][1]);
-        strbuf_addstr(&bad, at + strlen(edits[i][0]));
-        int r = manifest_from_json(bad.buf, bad.len, &back, &err);
-        if (r != -EBADMSG)
-            fail_msg("%s: %d", edits[i][1], r);
-        assert_null(back);
-        assert_non_null(err.message);
-    }
+    for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
+        refused(good, edits[i][0], edits[i][1]);
+    manifest_free(m);
+}
+
+static void files_of_an_editable_that_lead_elsewhere_are_refused(void **state)
+{
+    (void)state;
+    static const char *const edits[][2] = {
+        {"\"bin/app\"", "\"/bin/app\""},
+        {"\"bin/app\"", "\"bin/../app\""},
+        {"\"bin/app\"", "\"bin//app\""},
+        {"\"bin/app\"", "\"bin/\""},
+        {"\"bin/app\"", "\"bin/a/b\""},
+        {"\"bin/app\"", "\"pyvenv.cfg\""},
+        {"\"bin/app\"", "\"bin/a\\nb\""},
+        {"\"bin/app\"", "\"lib/python3.11/os.py\""},
+        {"\"bin/app\"", "\"lib/python3.12/site-packages/a\""},
+        {"\"bin/app\"", "\"lib/python3.11/site-packages/../../a\""},
+        {"\"bin/app\"", "\"lib/python3.11/site-packages/\""},
+        {"\"bin/app\"", "\"lib/python3.11/site-packages/app.pth\""},
+        {"\"bin/app\"", "\"lib/python3.11/site-packages/app-1.dist-info\""},
+        {"\"bin/app\"", "7"},
+        {"\"mode\": 493", "\"mode\": 2541"},
+        {"\"mode\": 493,", ""},
+        {"\"text\": \"line\\n\"", "\"text\": null"},
+        {"\"path\": \"/home/u/proj\"", "\"path\": \"proj\""},
+        {"\"name\": \"one\"", "\"name\": \"two\""},
+        {"\"name\": \"one\"", "\"name\": \"o/ne\""},
+        {"\"key\": \"", "\"key\": \"x"},
+        {"\"editables\": [", "\"editables\": [1, "},
+    };
+    struct manifest *m = sample();
+    struct manifest_editable one = editable("one"), two = editable("two");
+    manifest_add_editable(m, &two);
+    manifest_add_editable(m, &one);
+    _cleanup_free_ char *good = manifest_to_json(m);
+    for (size_t i = 0; i < ARRAY_SIZE(edits); i++)
+        refused(good, edits[i][0], edits[i][1]);
+    free(m->editables[0].files[0].text);
+    m->editables[0].files[0].text = xcalloc(1, (1 << 20) + 2);
+    memset(m->editables[0].files[0].text, 'x', (1 << 20) + 1);
+    assert_int_equal(manifest_check(m, NULL), -EBADMSG);
     manifest_free(m);
 }
 
@@ -195,7 +269,9 @@ static void damaged_text_never_crashes(void **state)
 {
     (void)state;
     struct manifest *m = sample();
+    struct manifest_editable e = editable("app");
     add(m, "aa", 5, 5);
+    manifest_add_editable(m, &e);
     _cleanup_free_ char *good = manifest_to_json(m);
     size_t len = strlen(good);
     manifest_free(m);
@@ -228,6 +304,7 @@ int main(void)
         cmocka_unit_test(packages_stay_sorted_and_unique),
         cmocka_unit_test(a_big_one_is_small_and_has_a_line_per_package),
         cmocka_unit_test(what_is_wrong_is_refused),
+        cmocka_unit_test(files_of_an_editable_that_lead_elsewhere_are_refused),
         cmocka_unit_test(damaged_text_never_crashes),
         cmocka_unit_test(names_that_are_not_utf8_are_not_written),
     };

@@ -130,6 +130,57 @@ static void test_pyvenv_cfg_is_as_venv_writes_it(void **state)
     drop_manifest(m);
 }
 
+static void add_editable(struct manifest *m, const char *const (*files)[2], size_t n)
+{
+    struct manifest_editable e = {.name = xstrdup("app"),
+                                  .version = xstrdup("1"),
+                                  .normalised = xstrdup("app"),
+                                  .path = xstrdup("/src/app"),
+                                  .files = xcalloc(n, sizeof(*e.files)),
+                                  .n_files = n};
+    for (size_t i = 0; i < n; i++)
+        e.files[i] = (struct manifest_file){.path = xstrdup(files[i][0]),
+                                            .text = xstrdup(files[i][1]),
+                                            .exec = strncmp(files[i][0], "bin/", 4) == 0};
+    manifest_add_editable(m, &e);
+}
+
+static void test_files_of_an_editable_install_are_in_view(void **state)
+{
+    (void)state;
+    static const char *const files[][2] = {
+        {"bin/app", "#!python\nprint()\n"},
+        {"bin/plain", "#!/bin/sh\n"},
+        {"bin/python", "no"},
+        {SITE "app-1.dist-info/METADATA", "Name: app\n"},
+        {SITE "app-1.dist-info/licenses/LICENSE", "free\n"},
+        {SITE "app.pth", "/src/app\n"},
+        {SITE "shared/new.py", ""},
+    };
+    struct image_builder *b = package("shared");
+    add_file(b, SITE "shared/old.py", 0, "old");
+    struct manifest *m = bare_manifest("3.11.7");
+    with(m, &shelf, shelf_add(&shelf, b));
+    add_editable(m, files, ARRAY_SIZE(files));
+    struct view *view = composed(m, &shelf);
+    assert_at(view, "bin/app", "file 755 #!/home/me/env/bin/python\nprint()\n");
+    assert_at(view, "bin/plain", "file 755 #!/bin/sh\n");
+    assert_at(view, "bin/python", "link /opt/python/bin/python");
+    assert_at(view, SITE "app-1.dist-info/METADATA", "file 644 Name: app\n");
+    assert_at(view, SITE "app-1.dist-info/licenses/LICENSE", "file 644 free\n");
+    assert_at(view, SITE "app.pth", "file 644 /src/app\n");
+    assert_at(view, SITE "shared/new.py", "file 644 ");
+    assert_text(view, SITE "shared/old.py", 0644, "old");
+    view_unref(view);
+    /* Another address: what names it follows. */
+    free(m->address);
+    m->address = xstrdup("/other");
+    view = composed(m, &shelf);
+    assert_at(view, "bin/app", "file 755 #!/other/bin/python\nprint()\n");
+    view_unref(view);
+    drop_manifest(m);
+}
+
 static void test_the_import_hook_is_there_where_it_helps(void **state)
 {
     (void)state;
@@ -475,6 +526,7 @@ int main(void)
         TEST(test_without_packages_it_is_what_venv_makes),
         TEST(test_the_name_of_the_interpreter_is_kept),
         TEST(test_pyvenv_cfg_is_as_venv_writes_it),
+        TEST(test_files_of_an_editable_install_are_in_view),
         TEST(test_the_import_hook_is_there_where_it_helps),
         TEST(test_a_folder_of_one_package_is_served_from_its_image),
         TEST(test_the_later_package_wins_a_contested_path),

@@ -127,6 +127,7 @@ void drop_manifest(struct manifest *m)
         json_decref(m->packages[i].direct_url);
     }
     free(m->packages);
+    manifest_drop_editables(m);
     json_decref(m->settings);
     free(m->address);
     free(m->prompt);

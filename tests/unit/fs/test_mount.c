@@ -199,6 +199,11 @@ static void a_second_look_sends_nothing(void **state)
     look_at_everything(w);
     long long before = fixture_waits(w->c);
     assert_true(before > 0);
+    /* What was read has another access time, for all the kernel knows: it asks for the attributes
+     * once. */
+    long long asked = fixture_messages(w->c, "GETATTR");
+    look_at_everything(w);
+    before += fixture_messages(w->c, "GETATTR") - asked;
     look_at_everything(w);
     assert_int_equal(fixture_waits(w->c), before);
     assert_true(fixture_messages(w->c, "OPEN") <= 1);
@@ -207,11 +212,14 @@ static void a_second_look_sends_nothing(void **state)
     assert_int_equal(fixture_messages(w->c, "READDIR"), 0);
 }
 
-static void nothing_can_be_written(void **state)
+static void an_explicit_mount_is_read_only(void **state)
 {
     struct world *w = *state;
-    _cleanup_free_ char *file = fixture_path(&w->f, "first", SITE "/two.py");
-    _cleanup_free_ char *fresh = fixture_path(&w->f, "first", SITE "/new.py");
+    _cleanup_free_ char *dir = path_join(w->f.top, "read only");
+    json_decref(fixture_call(
+        w->c, json_pack("{s:s, s:s, s:s}", "do", "mount", "env", "first", "dir", dir)));
+    _cleanup_free_ char *file = path_join(dir, SITE "/two.py");
+    _cleanup_free_ char *fresh = path_join(dir, SITE "/new.py");
     assert_int_equal(open(file, O_WRONLY), -1);
     assert_int_equal(errno, EROFS);
     assert_int_equal(open(fresh, O_WRONLY | O_CREAT, 0644), -1);
@@ -222,6 +230,27 @@ static void nothing_can_be_written(void **state)
     assert_int_equal(errno, EROFS);
     assert_int_equal(chmod(file, 0600), -1);
     assert_int_equal(errno, EROFS);
+    json_decref(fixture_call(w->c, json_pack("{s:s, s:s}", "do", "umount", "dir", dir)));
+}
+
+/* The thing of the layer itself; that it behaves like a folder is tests/mount/test_upper_*.py. */
+static void what_is_written_stays_in_the_environment(void **state)
+{
+    struct world *w = *state;
+    _cleanup_free_ char *file = fixture_path(&w->f, "first", SITE "/two.py");
+    _cleanup_free_ char *other = fixture_path(&w->f, "second", SITE "/two.py");
+    _cleanup_free_ char *there = fixture_read(other);
+    int fd = open(file, O_WRONLY | O_APPEND);
+    assert_true(fd >= 0);
+    assert_int_equal(write(fd, "# edited\n", 9), 9);
+    assert_int_equal(fsync(fd), 0);
+    assert_int_equal(close(fd), 0);
+    assert_file(w, "first", SITE "/two.py", "TWO = 2\n# edited\n");
+    _cleanup_free_ char *still = fixture_read(other);
+    assert_true((there == NULL && still == NULL) || strcmp(there, still) == 0);
+    _cleanup_free_ char *upper = path_join(w->f.home.envs, "first/upper/" SITE "/two.py");
+    _cleanup_free_ char *copy = fixture_read(upper);
+    assert_string_equal(copy, "TWO = 2\n# edited\n");
 }
 
 static void a_switch_is_seen_at_once(void **state)
@@ -633,7 +662,8 @@ int main(int argc, char **argv)
         MOUNTED(folders_tell_their_parents),
         MOUNTED(attributes_are_right),
         MOUNTED(a_second_look_sends_nothing),
-        MOUNTED(nothing_can_be_written),
+        MOUNTED(an_explicit_mount_is_read_only),
+        MOUNTED(what_is_written_stays_in_the_environment),
         MOUNTED(a_switch_is_seen_at_once),
         MOUNTED(a_switch_changes_the_times_of_folders),
         MOUNTED(a_package_asked_for_by_name_says_so),

@@ -287,11 +287,11 @@ static int create(const struct home *home, const char *name, bool wait, struct e
     if (exists)
         r = verror_set(err, EEXIST, "environment %s exists already", name);
     bool ours = r == 0; /* no number is spent on a name that is not */
+    /* Of an unfinished creator; else it would show in the new environment. */
+    if (ours && (r = path_remove_tree(upper)) < 0)
+        verror_errno(err, r, "removing %s", upper);
     if (r == 0)
         r = next_slot(home, &slot, err);
-    /* Of an unfinished creator; else it would show in the new environment. */
-    if (r == 0 && (r = path_remove_tree(upper)) < 0)
-        verror_errno(err, r, "removing %s", upper);
     if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
         verror_errno(err, r, "writing %s", slot_path);
     if (r < 0) {

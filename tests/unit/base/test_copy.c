@@ -88,6 +88,7 @@ static void links_are_not_followed_beneath(void **state)
     assert_int_equal(mkdirat(root, "d", 0700), 0);
     assert_int_equal(symlinkat("d", root, "l"), 0);
     _cleanup_close_ int file = openat(root, "d/f", O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
     static const struct {
         const char *path;
         int error;

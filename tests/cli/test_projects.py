@@ -199,6 +199,21 @@ class Locks(Case):
         self.assertEqual(sorted(os.listdir(folder)), [".venv", "requirements.txt"])
 
 
+    def test_what_is_not_pinned_is_resolved_again_only_when_asked(self):
+        wheels = BOX.root / "refreshed"
+        wheels.mkdir()
+        harness.make_wheel(wheels, "fresh", "1.0", {"fresh.py": "v = 1\n"})
+        folder = self.folder(f"--no-index\n--find-links {wheels}\nfresh\n")
+
+        def version(*options):
+            env, _ = self.mount(folder, *options)
+            return harness.run([env / "bin" / "python", "-c", "import fresh; print(fresh.v)"]).stdout.strip()
+        self.assertEqual(version(), "1")
+        harness.make_wheel(wheels, "fresh", "2.0", {"fresh.py": "v = 2\n"})
+        self.assertEqual(version(), "1")
+        self.assertEqual(version("--refresh"), "2")
+
+
 class Folders(Case):
     """What a lock says of folders: its relative paths, and what resolving leaves in them."""
 

@@ -11,8 +11,10 @@
 #include "cli/conflicts.h"
 #include "cli/difference.h"
 #include "cli/interrupt.h"
+#include "cli/point.h"
 #include "cli/print.h"
 #include "cli/show_env.h"
+#include "env/edits.h"
 
 void apply_release(struct apply *a)
 {
@@ -299,6 +301,15 @@ int apply_check_address(const struct apply *a, bool fallback, struct verror *err
     return address_check(&a->session->home, a->env, fallback, err);
 }
 
+/* A change of what lies below leaves the user's own files where they are. */
+static void tell_edits(const struct env *env)
+{
+    _cleanup_free_ char *upper = upper_path(env), *word = print_word(env->name);
+    if (edits_any(upper))
+        print_note("what was changed inside the environment stays on top: %s (venvfs diff %s)",
+                   upper, word);
+}
+
 int apply_show(struct apply *a, bool fallback, struct verror *err)
 {
     int r = show_env(a->session, a->env, fallback ? SHOW_OR_FALLBACK : SHOW, err);
@@ -308,5 +319,7 @@ int apply_show(struct apply *a, bool fallback, struct verror *err)
         return r;
     a->created = false;
     print_difference(a->before, a->env->manifest);
+    if (a->before && manifests_differ(a->before, a->env->manifest))
+        tell_edits(a->env);
     return 0;
 }

@@ -9,7 +9,6 @@
 #include "cli/difference.h"
 #include "cli/point.h"
 #include "cli/print.h"
-#include "env/edits.h"
 #include "env/manifest_check.h"
 
 static const struct command_help help = {
@@ -119,14 +118,6 @@ static void keep_place(struct manifest *m, const struct manifest *now)
     take_string(&m->project, now->project);
 }
 
-static void tell_edits(const struct env *env)
-{
-    _cleanup_free_ char *upper = upper_path(env), *word = print_word(env->name);
-    if (edits_any(upper))
-        print_note("what was changed inside the environment stays on top: %s (venvfs diff %s)",
-                   upper, word);
-}
-
 static int rollback(struct session *s, const struct rollback *o, struct verror *err)
 {
     _cleanup_apply_ struct apply a = APPLY_INIT;
@@ -154,8 +145,6 @@ static int rollback(struct session *s, const struct rollback *o, struct verror *
         r = apply_commit(&a, reason, err);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    if (r == 0)
-        tell_edits(a.env);
     return r;
 }
 

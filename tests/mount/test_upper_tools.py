@@ -260,7 +260,8 @@ class Faults(Case):
         wheel = harness.make_wheel(BOX.root / "wheels", "added", "1.0", {"added.py": "a = 1\n"})
         lock = BOX.root / "more.txt"
         lock.write_text(LOCK.read_text() + harness.lock_text(wheel).splitlines()[-1] + "\n")
-        BOX.venvfs("sync", "-n", self.name, "-r", lock)
+        said = BOX.venvfs("sync", "-n", self.name, "-r", lock).stderr
+        self.assertIn(f"stays on top: {self.upper}", said)
         self.assertEqual(self.python("import mine, added; print(mine.mine + added.a)"), "2")
 
 

@@ -462,12 +462,28 @@ static char *source_of_pyc(const struct reading *rd, const char *path)
     return xasprintf("%.*s%.*s.py", (int)((size_t)(name - path) - n), path, (int)(at - name), name);
 }
 
-/* Bytecode that an installer made, or that ours replaces. */
+static bool is_missing(const struct reading *rd, const char *disk)
+{
+    struct stat st;
+    int fd;
+    bool missing = tree_open_file(rd->source->root, disk, &fd, &st, NULL) == TREE_MISSING;
+    if (fd >= 0)
+        (void)close(fd);
+    return missing;
+}
+
+/* Bytecode that an installer made, or might have made (virtualenv lists what could be there), or
+ * that ours replaces. */
 static bool is_bytecode(const struct reading *rd, const struct place *p)
 {
-    if (!strstr(p->path, "__pycache__/") || !ends_with(p->path, ".pyc"))
+    bool unhashed = p->row->hash == RECORD_NO_HASH;
+    if (unhashed && strcmp(path_basename(p->path), "__pycache__") == 0)
+        return true;
+    if (!ends_with(p->path, ".pyc"))
         return false;
-    if (p->row->hash == RECORD_NO_HASH)
+    if (!strstr(p->path, "__pycache__/"))
+        return unhashed && is_missing(rd, p->disk);
+    if (unhashed)
         return true;
     _cleanup_free_ char *source = source_of_pyc(rd, p->path);
     return source && place_at(rd, source);
@@ -518,18 +534,55 @@ static int read_row(struct reading *rd, const struct place *p)
 
 /* ---- wrappers of entry points ---- */
 
-/* What venvfs would write, for any of the environment's names: a wrapper without a hash, or one
- * that was written anew when the environment moved. */
-static bool is_our_wrapper(const struct reading *rd, const struct entry_point *ep, const char *data,
-                           size_t size)
+/* One line of a wrapper: of those that distlib, pip, uv and venvfs write for an entry point, the
+ * indentation and the kind of quotes aside. */
+static bool is_wrapper_line(const char *line, size_t len, const char *import, const char *call)
 {
-    size_t n = shebang_length(data, size, rd->source->names);
-    const struct image_script script = {
-        .kind = IMAGE_SCRIPT_CONSOLE, .name = ep->name, .module = ep->module, .attr = ep->attr};
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    script_text(&script, "/", &text);
-    const size_t lead = strlen("#!/\n");
-    return n && size - n == text.len - lead && memcmp(data + n, text.buf + lead, size - n) == 0;
+    static const char *const lines[] = {
+        "",
+        "# -*- coding: utf-8 -*-",
+        "import re",
+        "import sys",
+        "if __name__ == '__main__':",
+        "sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])",
+        "sys.argv[0] = re.sub(r'(-script\\.pyw?|\\.exe)?$', '', sys.argv[0])",
+        "if sys.argv[0].endswith('-script.pyw'):",
+        "sys.argv[0] = sys.argv[0][:-11]",
+        "if sys.argv[0].endswith('.exe'):",
+        "elif sys.argv[0].endswith('.exe'):",
+        "sys.argv[0] = sys.argv[0][:-4]",
+    };
+    _cleanup_free_ char *text = xstrndup(line, len);
+    for (char *p = text; *p; p++)
+        if (*p == '"')
+            *p = '\'';
+    const char *s = text + strspn(text, " ");
+    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
+        if (strcmp(s, lines[i]) == 0)
+            return true;
+    return strcmp(s, import) == 0 || strcmp(s, call) == 0;
+}
+
+/* Does the script do what the entry point asks for and nothing else? So a wrapper without a hash is
+ * known (virtualenv's own packages have none, and venvfs's), and one that was written anew when the
+ * environment moved. */
+static bool is_plain_wrapper(const struct reading *rd, const struct entry_point *ep,
+                             const char *data, size_t size)
+{
+    size_t at = shebang_length(data, size, rd->source->names);
+    int first = (int)strcspn(ep->attr, ".");
+    _cleanup_free_ char *import = xasprintf("from %s import %.*s", ep->module, first, ep->attr);
+    _cleanup_free_ char *call = xasprintf("sys.exit(%s())", ep->attr);
+    if (!at || memchr(data, '\0', size) || !strstr(data + at, import) || !strstr(data + at, call))
+        return false;
+    while (at < size) {
+        const char *newline = memchr(data + at, '\n', size - at);
+        size_t end = newline ? (size_t)(newline - data) : size;
+        if (!is_wrapper_line(data + at, end - at, import, call))
+            return false;
+        at = end + 1;
+    }
+    return true;
 }
 
 /* Returns an enum tree_state; *fits: it is the wrapper that was installed. */
@@ -552,7 +605,7 @@ static int look_at_wrapper(const struct reading *rd, const struct entry_point *e
         sha256_of(data, size, &id);
         *fits = record_row_matches(p->row, &id, data, size);
     }
-    *fits = *fits || is_our_wrapper(rd, ep, data, size);
+    *fits = *fits || is_plain_wrapper(rd, ep, data, size);
     return TREE_FILE;
 }
 

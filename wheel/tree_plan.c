@@ -12,6 +12,7 @@
 #include "wheel/metadata.h"
 #include "wheel/shebang.h"
 #include "wheel/tree.h"
+#include "wheel/wrapper.h"
 
 /* Far above any real one. */
 #define MAX_METADATA (UINT64_C(16) << 20)
@@ -534,57 +535,6 @@ static int read_row(struct reading *rd, const struct place *p)
 
 /* ---- wrappers of entry points ---- */
 
-/* One line of a wrapper: of those that distlib, pip, uv and venvfs write for an entry point, the
- * indentation and the kind of quotes aside. */
-static bool is_wrapper_line(const char *line, size_t len, const char *import, const char *call)
-{
-    static const char *const lines[] = {
-        "",
-        "# -*- coding: utf-8 -*-",
-        "import re",
-        "import sys",
-        "if __name__ == '__main__':",
-        "sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])",
-        "sys.argv[0] = re.sub(r'(-script\\.pyw?|\\.exe)?$', '', sys.argv[0])",
-        "if sys.argv[0].endswith('-script.pyw'):",
-        "sys.argv[0] = sys.argv[0][:-11]",
-        "if sys.argv[0].endswith('.exe'):",
-        "elif sys.argv[0].endswith('.exe'):",
-        "sys.argv[0] = sys.argv[0][:-4]",
-    };
-    _cleanup_free_ char *text = xstrndup(line, len);
-    for (char *p = text; *p; p++)
-        if (*p == '"')
-            *p = '\'';
-    const char *s = text + strspn(text, " ");
-    for (size_t i = 0; i < ARRAY_SIZE(lines); i++)
-        if (strcmp(s, lines[i]) == 0)
-            return true;
-    return strcmp(s, import) == 0 || strcmp(s, call) == 0;
-}
-
-/* Does the script do what the entry point asks for and nothing else? So a wrapper without a hash is
- * known (virtualenv's own packages have none, and venvfs's), and one that was written anew when the
- * environment moved. */
-static bool is_plain_wrapper(const struct reading *rd, const struct entry_point *ep,
-                             const char *data, size_t size)
-{
-    size_t at = shebang_length(data, size, rd->source->names);
-    int first = (int)strcspn(ep->attr, ".");
-    _cleanup_free_ char *import = xasprintf("from %s import %.*s", ep->module, first, ep->attr);
-    _cleanup_free_ char *call = xasprintf("sys.exit(%s())", ep->attr);
-    if (!at || memchr(data, '\0', size) || !strstr(data + at, import) || !strstr(data + at, call))
-        return false;
-    while (at < size) {
-        const char *newline = memchr(data + at, '\n', size - at);
-        size_t end = newline ? (size_t)(newline - data) : size;
-        if (!is_wrapper_line(data + at, end - at, import, call))
-            return false;
-        at = end + 1;
-    }
-    return true;
-}
-
 /* Returns an enum tree_state; *fits: it is the wrapper that was installed. */
 static int look_at_wrapper(const struct reading *rd, const struct entry_point *ep, const char *path,
                            bool *fits)
@@ -605,7 +555,8 @@ static int look_at_wrapper(const struct reading *rd, const struct entry_point *e
         sha256_of(data, size, &id);
         *fits = record_row_matches(p->row, &id, data, size);
     }
-    *fits = *fits || is_plain_wrapper(rd, ep, data, size);
+    size_t lead = shebang_length(data, size, rd->source->names);
+    *fits = *fits || (lead && wrapper_is_plain(data + lead, size - lead, ep));
     return TREE_FILE;
 }
 

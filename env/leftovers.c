@@ -46,7 +46,7 @@ static bool is_own(const struct walk *w, const char *path)
 {
     static const char *const at_root[] = {"pyvenv.cfg", "lib64", ".gitignore", "CACHEDIR.TAG",
                                           ".lock"};
-    static const char *const in_bin[] = {"deactivate.bat", "pydoc.bat"};
+    static const char *const in_bin[] = {"deactivate.bat", "deactivate.csh", "pydoc.bat"};
     if (is_one_of(path, at_root, ARRAY_SIZE(at_root)))
         return true;
     if (strncmp(path, "bin/", 4) == 0 && !strchr(path + 4, '/'))

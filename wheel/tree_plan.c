@@ -12,6 +12,7 @@
 #include "wheel/metadata.h"
 #include "wheel/shebang.h"
 #include "wheel/tree.h"
+#include "wheel/wrapper.h"
 
 /* Far above any real one. */
 #define MAX_METADATA (UINT64_C(16) << 20)
@@ -462,12 +463,28 @@ static char *source_of_pyc(const struct reading *rd, const char *path)
     return xasprintf("%.*s%.*s.py", (int)((size_t)(name - path) - n), path, (int)(at - name), name);
 }
 
-/* Bytecode that an installer made, or that ours replaces. */
+static bool is_missing(const struct reading *rd, const char *disk)
+{
+    struct stat st;
+    int fd;
+    bool missing = tree_open_file(rd->source->root, disk, &fd, &st, NULL) == TREE_MISSING;
+    if (fd >= 0)
+        (void)close(fd);
+    return missing;
+}
+
+/* Bytecode that an installer made, or might have made (virtualenv lists what could be there), or
+ * that ours replaces. */
 static bool is_bytecode(const struct reading *rd, const struct place *p)
 {
-    if (!strstr(p->path, "__pycache__/") || !ends_with(p->path, ".pyc"))
+    bool unhashed = p->row->hash == RECORD_NO_HASH;
+    if (unhashed && strcmp(path_basename(p->path), "__pycache__") == 0)
+        return true;
+    if (!ends_with(p->path, ".pyc"))
         return false;
-    if (p->row->hash == RECORD_NO_HASH)
+    if (!strstr(p->path, "__pycache__/"))
+        return unhashed && is_missing(rd, p->disk);
+    if (unhashed)
         return true;
     _cleanup_free_ char *source = source_of_pyc(rd, p->path);
     return source && place_at(rd, source);
@@ -518,20 +535,6 @@ static int read_row(struct reading *rd, const struct place *p)
 
 /* ---- wrappers of entry points ---- */
 
-/* What venvfs would write, for any of the environment's names: a wrapper without a hash, or one
- * that was written anew when the environment moved. */
-static bool is_our_wrapper(const struct reading *rd, const struct entry_point *ep, const char *data,
-                           size_t size)
-{
-    size_t n = shebang_length(data, size, rd->source->names);
-    const struct image_script script = {
-        .kind = IMAGE_SCRIPT_CONSOLE, .name = ep->name, .module = ep->module, .attr = ep->attr};
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    script_text(&script, "/", &text);
-    const size_t lead = strlen("#!/\n");
-    return n && size - n == text.len - lead && memcmp(data + n, text.buf + lead, size - n) == 0;
-}
-
 /* Returns an enum tree_state; *fits: it is the wrapper that was installed. */
 static int look_at_wrapper(const struct reading *rd, const struct entry_point *ep, const char *path,
                            bool *fits)
@@ -552,7 +555,8 @@ static int look_at_wrapper(const struct reading *rd, const struct entry_point *e
         sha256_of(data, size, &id);
         *fits = record_row_matches(p->row, &id, data, size);
     }
-    *fits = *fits || is_our_wrapper(rd, ep, data, size);
+    size_t lead = shebang_length(data, size, rd->source->names);
+    *fits = *fits || (lead && wrapper_is_plain(data + lead, size - lead, ep));
     return TREE_FILE;
 }
 

@@ -472,6 +472,65 @@ static void a_wrapper_without_a_hash_is_known_by_its_text(void **state)
     installed_free(in);
 }
 
+static void wrappers_of_other_installers_are_known(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text;
+        bool known;
+    } wrappers[] = {
+        /* distlib, virtualenv */
+        {"# -*- coding: utf-8 -*-\nimport re\nimport sys\nif __name__ == '__main__':\n"
+         "    from foo import App\n"
+         "    sys.argv[0] = re.sub(r'(-script\\.pyw|\\.exe)?$', '', sys.argv[0])\n"
+         "    sys.exit(App.main())\n",
+         true},
+        /* uv */
+        {"# -*- coding: utf-8 -*-\nimport sys\nfrom foo import App\n"
+         "if __name__ == \"__main__\":\n    if sys.argv[0].endswith(\"-script.pyw\"):\n"
+         "        sys.argv[0] = sys.argv[0][:-11]\n"
+         "    elif sys.argv[0].endswith(\".exe\"):\n        sys.argv[0] = sys.argv[0][:-4]\n"
+         "    sys.exit(App.main())\n",
+         true},
+        {"import sys\nfrom foo import App\nprint('edited')\nsys.exit(App.main())\n", false},
+        {"import sys\nfrom foo import App\nsys.exit(App.other())\n", false},
+        {"import sys\nsys.exit(App.main())\n", false},
+        {"", false},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(wrappers); i++) {
+        struct made_tree t;
+        _cleanup_free_ char *text = xasprintf("#!%s/bin/python\n%s", root, wrappers[i].text);
+        tree_init(&t, root, target.python_dir, "foo", "1");
+        tree_add(&t, "foo-1.dist-info/entry_points.txt", "[console_scripts]\nfoo = foo:App.main\n",
+                 0644);
+        tree_write(&t, "/bin/foo", text, 0755);
+        tree_row(&t, "../../../bin/foo,,");
+        tree_finish(&t);
+        struct installed *in = read_env();
+        if ((only(in)->n_edits == 0) != wrappers[i].known)
+            fail_msg("%s", text);
+        installed_free(in);
+    }
+}
+
+static void rows_of_bytecode_that_is_not_there_are_no_edits(void **state)
+{
+    (void)state;
+    struct made_tree t;
+    make_tree(&t, root);
+    tree_row(&t, "rich_one/__pycache__,,");
+    tree_row(&t, "rich_one/a.cpython-311.pyc,,");
+    tree_row(&t, "rich_one/sourceless.pyc,,");
+    tree_write(&t, "rich_one/sourceless.pyc", "bytecode", 0644);
+    tree_finish(&t);
+    struct installed *in = read_env();
+    ingest(in);
+    assert_int_equal(only(in)->n_edits, 0);
+    assert_true(has(&only(in)->image, "rich_one/sourceless.pyc"));
+    assert_false(has(&only(in)->image, "rich_one/a.cpython-311.pyc"));
+    installed_free(in);
+}
+
 static void a_file_changed_after_it_was_read_is_refused(void **state)
 {
     (void)state;
@@ -859,6 +918,8 @@ int main(void)
         TEST(an_edit_lies_over_the_image_of_the_wheel),
         TEST(an_edited_wrapper_is_an_edit_and_the_script_stays),
         TEST(a_wrapper_without_a_hash_is_known_by_its_text),
+        TEST(wrappers_of_other_installers_are_known),
+        TEST(rows_of_bytecode_that_is_not_there_are_no_edits),
         TEST(a_file_changed_after_it_was_read_is_refused),
         TEST(a_file_too_big_to_read_is_not_read),
         TEST(below_a_linked_folder_nothing_is_read),

@@ -64,7 +64,8 @@ static json_t *facts_of_generation(const struct manifest *before, const struct m
     return json_pack("{s:i, s:o, s:s, s:b, s:s, s:s, s:I, s:o}", "generation", (int)m->generation,
                      "time", facts_of_time(m->time_ns), "reason", m->reason, "current",
                      (int)current, "python", m->version, "address", m->address, "packages",
-                     (json_int_t)(m->n_packages + m->n_editables), "changes", facts_of_changes(&c));
+                     (json_int_t)m->n_packages + (json_int_t)m->n_editables, "changes",
+                     facts_of_changes(&c));
 }
 
 /* All of them, ascending. A damaged one is named on standard error and left out. */

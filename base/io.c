@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/openat2.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -10,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -88,6 +90,20 @@ int io_openat(int dirfd, const char *path, int flags, mode_t mode)
         fd = openat(dirfd, path, flags | O_CLOEXEC, mode);
     while (fd < 0 && errno == EINTR);
     return fd < 0 ? -errno : fd;
+}
+
+int io_open_beneath(int dirfd, const char *path, int flags)
+{
+    struct open_how how = {.flags = (uint64_t)(unsigned)flags | O_CLOEXEC,
+                           .resolve = RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS};
+    int e = fault(CALL_OPEN);
+    if (e)
+        return -e;
+    long fd;
+    do /* EAGAIN: a rename somewhere made the kernel unsure of a ".." */
+        fd = syscall(SYS_openat2, dirfd, *path ? path : ".", &how, sizeof(how));
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN));
+    return fd < 0 ? -errno : (int)fd;
 }
 
 int io_write_all(int fd, const void *data, size_t size)

@@ -21,6 +21,10 @@ static inline int io_open(const char *path, int flags, mode_t mode)
     return io_openat(-100 /* AT_FDCWD */, path, flags, mode);
 }
 
+/* Opens a path beneath a folder ("" is the folder itself) without following any link: -ELOOP where
+ * one is in the way, -EXDEV where the path would lead out (openat2). */
+int io_open_beneath(int dirfd, const char *path, int flags);
+
 int io_write_all(int fd, const void *data, size_t size);
 int io_pwrite_all(int fd, const void *data, size_t size, uint64_t offset);
 /* Reads up to size bytes; fewer only at end of file. Returns the number read. */

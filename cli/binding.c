@@ -87,7 +87,9 @@ static int foreign(const struct project *project, struct verror *err)
 {
     verror_set(err, EEXIST, "%s exists and was not made by venvfs; it stays untouched",
                project->link);
-    return verror_hint(err, "move it away, or use --no-link and reach the environment in the hub");
+    return verror_hint(
+        err, "move it away (venvfs adopt takes over what is in it first), or use --no-link and "
+             "reach the environment in the hub");
 }
 
 int binding_find(const struct home *home, const struct project *project, bool no_link,

@@ -16,6 +16,7 @@ static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"create", "make an environment, empty or from a lock", cmd_create, false},
+    {"adopt", "make an environment of an existing venv", cmd_adopt, false},
     {"install", "install packages into an environment", cmd_install, false},
     {"uninstall", "take packages out of an environment", cmd_uninstall, false},
     {"sync", "make an environment match its lock exactly", cmd_sync, false},

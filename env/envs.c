@@ -278,6 +278,7 @@ static int create(const struct home *home, const char *name, bool wait, struct e
     struct env *env = env_new(home, name);
     _cleanup_free_ char *current = path_join(env->dir, "current");
     _cleanup_free_ char *slot_path = path_join(env->dir, "slot");
+    _cleanup_free_ char *upper = path_join(env->dir, "upper");
     unsigned slot = 0;
     int r = 0;
     bool exists = path_exists(current);
@@ -288,6 +289,9 @@ static int create(const struct home *home, const char *name, bool wait, struct e
     bool ours = r == 0; /* no number is spent on a name that is not */
     if (r == 0)
         r = next_slot(home, &slot, err);
+    /* Of an unfinished creator; else it would show in the new environment. */
+    if (r == 0 && (r = path_remove_tree(upper)) < 0)
+        verror_errno(err, r, "removing %s", upper);
     if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
         verror_errno(err, r, "writing %s", slot_path);
     if (r < 0) {

@@ -77,7 +77,7 @@ int catalog_each_made(struct catalog *c, int (*fn)(const struct store_listing *e
     _cleanup_stmt_ sqlite3_stmt *stmt = NULL;
     int r = catalog_prepare(c,
                             "SELECT i.number, i.id, i.name, i.version, m.target, w.filename,"
-                            " i.file_bytes, i.nodes FROM made m"
+                            " i.file_bytes, i.nodes, m.wheel FROM made m"
                             " JOIN images i ON i.number = m.image"
                             " JOIN wheels w ON w.id = m.wheel"
                             " ORDER BY i.name COLLATE NOCASE, i.version, w.filename, m.target",
@@ -95,6 +95,8 @@ int catalog_each_made(struct catalog *c, int (*fn)(const struct store_listing *e
             r = catalog_column_id(c, stmt, 1, &l.image.id, err);
         if (r == 0)
             r = catalog_column_u32(c, stmt, 7, &l.nodes, err);
+        if (r == 0)
+            r = catalog_column_id(c, stmt, 8, &l.wheel, err);
         if (r == 0)
             r = fn(&l, arg);
         if (r != 0)

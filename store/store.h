@@ -88,6 +88,7 @@ int store_cache_put(struct store *store, const struct sha256 *key, const void *v
 /* Calls fn for each image in order of distribution name; fn returns 0 to go on. */
 struct store_listing {
     struct store_image image;
+    struct sha256 wheel;
     const char *name, *version, *target, *wheel_filename;
     uint64_t file_bytes; /* apparent */
     uint32_t nodes;

@@ -42,6 +42,25 @@ static void add_row(struct assembly *a, const char *path, const struct blob_ref 
     a->rows[a->n_rows++] = row;
 }
 
+/* What RECORD lists stays listed, so that an uninstall finds it: its bytes are others, and not in
+ * the image. The size is not known. */
+static void add_absent_rows(struct assembly *a)
+{
+    for (size_t i = 0; i < a->plan->absent.n; i++) {
+        const struct record_row *from = &a->plan->absent.rows[i];
+        char base64[SHA256_BASE64_SIZE];
+        struct sha256 id;
+        add_row(a, from->path, NULL, false);
+        if (from->hash != RECORD_SHA256)
+            continue;
+        memcpy(id.bytes, from->digest, SHA256_SIZE);
+        sha256_to_base64(&id, base64);
+        struct row *row = &a->rows[a->n_rows - 1];
+        free(row->rest);
+        row->rest = xasprintf("sha256=%s,", base64);
+    }
+}
+
 static int row_order(const void *pa, const void *pb)
 {
     return strcmp(((const struct row *)pa)->path, ((const struct row *)pb)->path);
@@ -208,6 +227,7 @@ static int add_installation(struct assembly *a, struct verror *err)
     if (r < 0)
         return r;
     add_row(a, record_path, NULL, false);
+    add_absent_rows(a);
     qsort(a->rows, a->n_rows, sizeof(*a->rows), row_order);
     r = add_record(a, record_path, true, err);
     return r < 0 ? r : add_record(a, record_path, false, err);
@@ -244,12 +264,12 @@ int assemble_image(struct wheel_plan *plan, const char *cache_tag, const char *k
     if (r == 0)
         r = add_installation(&a, err);
     if (r == 0) {
-        const struct store_wheel wheel = {.id = plan->file->digest,
-                                          .filename = (char *)(uintptr_t)plan->file->filename};
+        const struct store_wheel wheel = {.id = plan->id,
+                                          .filename = (char *)(uintptr_t)plan->label};
         r = store_put_image(put, a.builder, &wheel, key, index, err);
     }
     assembly_release(&a);
     if (r < 0)
-        verror_prefix(err, "%s", plan->file->filename);
+        verror_prefix(err, "%s", plan->label);
     return r;
 }

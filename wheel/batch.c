@@ -29,8 +29,9 @@ struct batch {
 struct wheel_job {
     struct wheel_plan plan; /* first, so that a plan leads back here */
     struct batch *batch;
-    size_t wheel; /* position among the items */
-    size_t index; /* of the image in the put */
+    const struct wheel_file *file; /* NULL: it is planned already */
+    size_t wheel;                  /* position among the items */
+    size_t index;                  /* of the image in the put */
     struct store_image *image;
 };
 
@@ -73,8 +74,7 @@ static void plan_job(void *arg, size_t worker)
     (void)worker;
     struct wheel_job *job = arg;
     struct verror err = VERROR_INIT;
-    const struct wheel_file *file = job->plan.file;
-    if (wheel_plan_make(file, job->batch->options->target, &job->plan, &err) < 0)
+    if (wheel_plan_make(job->file, job->batch->options->target, &job->plan, &err) < 0)
         failed(job->batch, job->wheel, 0, &err);
 }
 
@@ -86,7 +86,7 @@ static void tell_newer(struct batch *b)
             continue;
         _cleanup_free_ char *line =
             xasprintf("warning: %s: Wheel-Version %s is newer than 1.0; what it adds is not used",
-                      plan->file->filename, plan->newer_minor);
+                      plan->label, plan->newer_minor);
         warn(b, line);
     }
 }
@@ -94,7 +94,8 @@ static void tell_newer(struct batch *b)
 static int plan_all(struct batch *b)
 {
     for (size_t i = 0; i < b->n; i++)
-        pool_submit(b->options->pool, plan_job, &b->jobs[i]);
+        if (b->jobs[i].file)
+            pool_submit(b->options->pool, plan_job, &b->jobs[i]);
     pool_wait(b->options->pool);
     if (atomic_load(&b->stop))
         return -1;
@@ -253,7 +254,11 @@ static void batch_init(struct batch *b, const struct batch_item *items, size_t n
     pthread_mutex_init(&b->lock, NULL);
     b->jobs = xcalloc(n, sizeof(*b->jobs));
     for (size_t i = 0; i < n; i++) {
-        b->jobs[i].plan.file = items[i].file;
+        if (items[i].plan) {
+            b->jobs[i].plan = *items[i].plan;
+            *items[i].plan = (struct wheel_plan){0};
+        }
+        b->jobs[i].file = items[i].file;
         b->jobs[i].batch = b;
         b->jobs[i].wheel = i;
         b->jobs[i].image = items[i].image;

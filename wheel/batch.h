@@ -15,8 +15,9 @@
 #include "wheel/plan.h"
 
 struct batch_item {
-    const struct wheel_file *file;
-    struct store_image *image; /* the result */
+    const struct wheel_file *file; /* a wheel; or */
+    struct wheel_plan *plan;       /* what is planned already: taken over */
+    struct store_image *image;     /* the result */
 };
 
 struct batch_options {

@@ -2,6 +2,7 @@
 
 #include <ctype.h>
 #include <errno.h>
+#include <stdint.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -79,8 +80,7 @@ const char *layout_member_problem(const char *name, size_t len)
     return NULL;
 }
 
-/* Names in bin/ that the environment makes itself: its interpreters and activation files. */
-static bool is_reserved_in_bin(const char *name)
+bool layout_is_reserved_in_bin(const char *name)
 {
     static const char *const activation[] = {
         "activate",         "activate.csh",  "activate.fish",       "activate.nu",
@@ -107,7 +107,7 @@ const char *layout_bin_name_problem(const char *name)
     const char *problem = layout_member_problem(name, len);
     if (problem)
         return problem;
-    return is_reserved_in_bin(name) ? "is one of the environment's own files" : NULL;
+    return layout_is_reserved_in_bin(name) ? "is one of the environment's own files" : NULL;
 }
 
 static int refuse(struct verror *err, const char *member, const char *why)
@@ -245,6 +245,44 @@ int layout_place(const struct layout *l, const char *member, struct layout_place
     }
     *ret = place;
     return 0;
+}
+
+int layout_check_path(const struct layout *l, const char *path, struct verror *err)
+{
+    const struct layout_place place = {.path = (char *)(uintptr_t)path, .kind = LAYOUT_FILE};
+    int r = check_owned(l, path, path, err);
+    return r < 0 ? r : check_site(l, &place, path, err);
+}
+
+/* Goes one folder up; false at the root. */
+static bool leave_folder(struct strbuf *path)
+{
+    if (!path->len)
+        return false;
+    const char *slash = memrchr(path->buf, '/', path->len);
+    strbuf_truncate(path, slash ? (size_t)(slash - path->buf) : 0);
+    return true;
+}
+
+char *layout_record_place(const struct layout *l, const char *path)
+{
+    _cleanup_strbuf_ struct strbuf out = STRBUF_INIT;
+    strbuf_addf(&out, "lib/%s/site-packages", l->python_dir);
+    for (const char *p = path; *p;) {
+        size_t n = strcspn(p, "/");
+        bool up = n == 2 && memcmp(p, "..", 2) == 0;
+        if (up && !leave_folder(&out))
+            return NULL;
+        if (n && !up && !(n == 1 && *p == '.')) {
+            if (out.len)
+                strbuf_addch(&out, '/');
+            strbuf_add(&out, p, n);
+        }
+        p += n + (p[n] == '/');
+    }
+    if (strncmp(out.buf, "lib64/", 6) == 0)
+        return xasprintf("lib/%s", out.buf + 6);
+    return strbuf_detach(&out, NULL);
 }
 
 char *layout_record_path(const struct layout *l, const char *path)

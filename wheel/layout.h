@@ -32,11 +32,23 @@ struct layout_place {
 int layout_place(const struct layout *layout, const char *member, struct layout_place *ret,
                  struct verror *err);
 
+/* May a package have a file at this path from the environment's root (it has passed
+ * layout_member_problem())? -EBADMSG as above. */
+int layout_check_path(const struct layout *layout, const char *path, struct verror *err);
+
+/* What RECORD means by a path: the opposite of layout_record_path(), for whatever an installer may
+ * have written, but for absolute paths. "." and ".." are resolved by text, lib64/ is lib/.
+ * malloc'ed; NULL: it leads out of the environment. */
+char *layout_record_place(const struct layout *layout, const char *path);
+
 /* A path as RECORD writes it, relative to site-packages; malloc'ed. */
 char *layout_record_path(const struct layout *layout, const char *path);
 
 /* May a file of a package have this name in bin/? NULL, or why not ("is empty", ...). */
 const char *layout_bin_name_problem(const char *name);
+
+/* Is it one of the environment's own files in bin/: its interpreters and activation files? */
+bool layout_is_reserved_in_bin(const char *name);
 
 /* May a zip member have this name? A folder's name ends in '/'. NULL, or why not. */
 const char *layout_member_problem(const char *name, size_t len);

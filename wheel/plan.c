@@ -120,7 +120,7 @@ static int read_entry_points(struct wheel_zip *zip, const struct wheel_target *t
 /* ---- members ---- */
 
 /* RECORD cannot hold its own hash, and signatures of RECORD cannot be in it (PEP 427). */
-static bool is_exempt(const struct wheel_plan *plan, const char *name)
+bool wheel_plan_is_exempt(const struct wheel_plan *plan, const char *name)
 {
     static const char *const exempt[] = {"RECORD", "RECORD.jws", "RECORD.p7s"};
     size_t n = strlen(plan->dist_info);
@@ -139,7 +139,7 @@ static int attach_row(const struct wheel_plan *plan, struct plan_member *m, stru
         m->row = row;
         return 0;
     }
-    if (is_exempt(plan, m->name))
+    if (wheel_plan_is_exempt(plan, m->name))
         return 0;
     return verror_set(err, EBADMSG, "member %s %s", m->name,
                       row ? "has no hash in RECORD" : "is not listed in RECORD");
@@ -241,7 +241,7 @@ static int check_clashes(char **paths, size_t n, struct verror *err)
     return 0;
 }
 
-static int check_places(const struct wheel_plan *plan, struct verror *err)
+int wheel_plan_check_places(const struct wheel_plan *plan, struct verror *err)
 {
     size_t n = 0, total = plan->n + plan->entry_points.n;
     char **paths = xcalloc(total + 1, sizeof(*paths));
@@ -291,13 +291,13 @@ static int fill(struct wheel_plan *plan, struct wheel_zip *zip, const struct whe
     plan->layout = (struct layout){
         .python_dir = target->python_dir, .dist_info = plan->dist_info, .headers = plan->headers};
     r = add_members(plan, zip, err);
-    return r < 0 ? r : check_places(plan, err);
+    return r < 0 ? r : wheel_plan_check_places(plan, err);
 }
 
 int wheel_plan_make(const struct wheel_file *file, const struct wheel_target *target,
                     struct wheel_plan *ret, struct verror *err)
 {
-    *ret = (struct wheel_plan){.file = file};
+    *ret = (struct wheel_plan){.label = file->filename, .id = file->digest, .file = file};
     int r = wheel_name_parse(file->filename, &ret->name, err);
     if (r < 0)
         return r; /* the message names the file already */
@@ -336,6 +336,7 @@ void wheel_plan_release(struct wheel_plan *plan)
         member_release(&plan->members[i]);
     free(plan->members);
     record_release(&plan->record);
+    record_release(&plan->absent);
     entry_points_release(&plan->entry_points);
     wheel_name_release(&plan->name);
     free(plan->dist_name);

@@ -1,5 +1,6 @@
 /* plan: what is known of a wheel once it is opened and checked, before anything is unpacked but its
- * metadata; then the place where the results of unpacking are gathered. */
+ * metadata; then the place where the results of unpacking are gathered. An installed tree makes a
+ * plan too (wheel/tree_plan.h), so that one program writes the images of both. */
 #ifndef VENVFS_WHEEL_PLAN_H
 #define VENVFS_WHEEL_PLAN_H
 
@@ -48,8 +49,9 @@ struct plan_pyc {
 
 struct plan_member {
     size_t index; /* in the zip */
-    char *name;
+    char *name;   /* of the member; of a tree: its path on disk, from the environment's root */
     uint64_t size, packed;
+    uint32_t shebang; /* of a tree: so many bytes on disk stand for TREE_SHEBANG; 0: none */
     bool executable;
     bool dropped; /* checked against RECORD, not installed */
     struct layout_place place;
@@ -61,8 +63,15 @@ struct plan_member {
     struct plan_pyc *pycs;
 };
 
+/* As #!python lines were in the wheel, when an installed script does not say. */
+#define TREE_SHEBANG "#!python\n"
+
 struct wheel_plan {
-    const struct wheel_file *file;
+    const char *label;              /* for messages and the catalog: the wheel's file name, or the
+                                     * .dist-info folder of a tree */
+    struct sha256 id;               /* what the store knows the image's origin by */
+    const struct wheel_file *file;  /* NULL: an installed tree */
+    int tree;                       /* then a descriptor of its root, borrowed */
     struct wheel_name name;         /* of the file name */
     char *dist_name, *dist_version; /* of METADATA */
     char *dist_info;
@@ -70,6 +79,8 @@ struct wheel_plan {
     struct layout layout; /* points into this plan */
     struct record record;
     struct entry_points entry_points;
+    struct record absent; /* rows of RECORD to keep, by their path in the environment, though the
+                           * image has no such file; a hash is SHA-256 or none */
     struct plan_member *members; /* files only, in the order of the zip */
     size_t n;
     uint64_t bytes;     /* of all members */
@@ -81,5 +92,12 @@ struct wheel_plan {
 int wheel_plan_make(const struct wheel_file *file, const struct wheel_target *target,
                     struct wheel_plan *ret, struct verror *err);
 void wheel_plan_release(struct wheel_plan *plan);
+
+/* Would two of the plan's files, or its scripts, be at one place, or a file where another needs a
+ * folder? -EBADMSG. */
+int wheel_plan_check_places(const struct wheel_plan *plan, struct verror *err);
+/* RECORD and its signatures, which cannot be listed with a hash (PEP 427). name: relative to
+ * site-packages. */
+bool wheel_plan_is_exempt(const struct wheel_plan *plan, const char *name);
 
 #endif

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "wheel/tree.h"
 #include "wheel/zip.h"
 
 static bool ends_with(const char *s, const char *suffix)
@@ -90,13 +91,15 @@ static enum blob_kind kind_of(const struct plan_member *m, const char *data, siz
     return ends_with(m->name, ".pyc") ? BLOB_BYTECODE : BLOB_TEXT;
 }
 
-static int store_member(struct plan_member *m, const char *data, struct put_stream *stream,
-                        struct verror *err)
+static int store_member(struct plan_member *m, bool is_tree, const char *data,
+                        struct put_stream *stream, struct verror *err)
 {
     struct sha256 id;
     sha256_of(data, m->size, &id);
     if (m->row && !record_row_matches(m->row, &id, data, m->size))
-        return verror_set(err, EBADMSG, "member %s: its hash is not the one in RECORD", m->name);
+        return is_tree ? tree_changed(m->name, err)
+                       : verror_set(err, EBADMSG, "member %s: its hash is not the one in RECORD",
+                                    m->name);
     if (m->dropped)
         return 0;
     /* A script in a folder below bin/ keeps its line: no view makes scripts there. */
@@ -137,9 +140,10 @@ static int unpack_member(const struct unpack *u, struct wheel_zip *zip, struct w
     char *buf = compile ? malloc(m->size + 1) : scratch_get(scratch, m->size);
     if (!buf)
         return verror_errno(err, ENOMEM, "member %s", m->name);
-    int r = wheel_zip_read(zip, m->index, m->size, buf, err);
+    int r = plan->file ? wheel_zip_read(zip, m->index, m->size, buf, err)
+                       : tree_read_member(plan->tree, m, buf, err);
     if (r == 0)
-        r = store_member(m, buf, stream, err);
+        r = store_member(m, !plan->file, buf, stream, err);
     if (r == 0 && compile)
         request_bytecode(u, plan, m, buf);
     else if (compile)
@@ -149,21 +153,26 @@ static int unpack_member(const struct unpack *u, struct wheel_zip *zip, struct w
     return r;
 }
 
+static int reopen_wheel(const struct wheel_file *file, struct wheel_zip **ret, struct verror *err)
+{
+    int fd = wheel_file_open(file, err);
+    return fd < 0 ? fd : wheel_zip_reopen(fd, ret, err);
+}
+
 int unpack_members(const struct unpack *unpack, struct wheel_plan *plan, size_t first, size_t end,
                    struct put_stream *stream, size_t *at, struct verror *err)
 {
     _cleanup_wheel_zip_ struct wheel_zip *zip = NULL;
     struct scratch scratch = {0};
     *at = first;
-    int fd = wheel_file_open(plan->file, err);
-    int r = fd < 0 ? fd : wheel_zip_reopen(fd, &zip, err);
+    int r = plan->file ? reopen_wheel(plan->file, &zip, err) : 0;
     for (size_t i = first; r == 0 && i < end && !atomic_load(unpack->stop); i++) {
         *at = i;
         r = unpack_member(unpack, zip, plan, &plan->members[i], &scratch, stream, err);
     }
     free(scratch.buf);
     if (r < 0)
-        verror_prefix(err, "%s", plan->file->filename);
+        verror_prefix(err, "%s", plan->label);
     return r;
 }
 

@@ -64,7 +64,7 @@ static void compare_lists(struct changes *c, const struct manifest *before, size
 {
     size_t i = 0, j = 0;
     while (i < n || j < m) {
-        struct entry a = {0}, b = {0};
+        struct entry a = {.name = NULL}, b = {.name = NULL};
         if (i < n)
             a = entry(before, i);
         if (j < m)

@@ -40,10 +40,8 @@ static void tell(const struct export *o, const struct env *env, enum export_form
 {
     _cleanup_free_ char *upper = upper_path(env), *word = print_word(env->name);
     if (unhashed) {
-        print_warning("no hashes are written: %s comes from a repository or folder, which pip "
-                      "cannot check, and it takes hashes of all or none",
-                      unhashed);
-        print_hint("--format pylock keeps them");
+        print_warning("no hashes are written: %s, and pip takes hashes of all or none", unhashed);
+        print_hint("--format pylock keeps those there are");
     }
     if (format == EXPORT_PYLOCK && o->output && !export_is_pylock_name(o->output))
         print_warning("%s: tools know such a file by the name pylock.toml or pylock.NAME.toml",

@@ -1,5 +1,6 @@
 #include "cli/export.h"
 
+#include <errno.h>
 #include <jansson.h>
 #include <string.h>
 
@@ -81,6 +82,20 @@ static struct origin origin_of(const struct manifest_package *p)
     return o;
 }
 
+/* The file name of the wheel that a package was made from. *ret NULL: there was none, it was taken
+ * from an installed tree (wheel/installed.h), and the digest says nothing to others. */
+static int wheel_file(struct store *store, const struct sha256 *digest, char **ret,
+                      struct verror *err)
+{
+    struct store_wheel wheel;
+    int r = store_find_wheel(store, digest, &wheel, err);
+    if (r < 0)
+        return r;
+    *ret = ends_with(wheel.filename, ".whl") ? steal_ptr(wheel.filename) : NULL;
+    store_wheel_release(&wheel);
+    return 0;
+}
+
 /* ---- requirements ---- */
 
 static void add_sha256(struct strbuf *sb, const struct sha256 *digest)
@@ -120,25 +135,52 @@ static void add_requirement(struct strbuf *sb, const struct manifest_package *p,
     strbuf_addch(sb, '\n');
 }
 
-/* pip wants hashes of all or none, and can check none of a repository or folder. Editable installs
- * beside hashes are uv's convention, which venvfs reads. */
-static const struct manifest_package *first_unhashed(const struct manifest *m, bool all)
+/* Why pip could not check a hash of it; NULL: it can. -ENOENT: the store does not know it. */
+static int why_unhashed(struct session *s, const struct manifest_package *p, const char **ret,
+                        struct verror *err)
 {
-    for (size_t i = 0; i < m->n_packages; i++) {
-        const struct manifest_package *p = &m->packages[i];
-        struct origin o = origin_of(p);
-        if ((all || !p->seed) && o.source != FROM_INDEX &&
-            (o.source != FROM_ARCHIVE || !json_object_size(o.hashes)))
-            return p;
-    }
-    return NULL;
+    struct origin o = origin_of(p);
+    _cleanup_free_ char *file = NULL;
+    *ret = NULL;
+    if (o.source == FROM_VCS)
+        *ret = "comes from a repository";
+    else if (o.source == FROM_FOLDER)
+        *ret = "comes from a folder";
+    else if (o.source == FROM_ARCHIVE && !json_object_size(o.hashes))
+        *ret = "comes from a URL without a hash";
+    if (*ret || o.source == FROM_ARCHIVE)
+        return 0;
+    int r = wheel_file(s->store, &p->wheel, &file, err);
+    if (r == 0 && !file)
+        *ret = "was taken from an installed tree, so that its wheel is not known";
+    return r;
 }
 
-static void requirements(const struct env *env, bool all, struct strbuf *sb, char **unhashed)
+/* pip wants hashes of all or none. Editable installs beside hashes are uv's convention, which
+ * venvfs reads. */
+static int first_unhashed(struct session *s, const struct manifest *m, bool all, char **ret,
+                          struct verror *err)
+{
+    int r = 0;
+    *ret = NULL;
+    for (size_t i = 0; r == 0 && !*ret && i < m->n_packages; i++) {
+        const struct manifest_package *p = &m->packages[i];
+        const char *why = NULL;
+        if (all || !p->seed)
+            r = why_unhashed(s, p, &why, err);
+        if (why)
+            *ret = xasprintf("%s %s", p->name, why);
+    }
+    return r;
+}
+
+static int requirements(struct session *s, const struct env *env, bool all, struct strbuf *sb,
+                        char **unhashed, struct verror *err)
 {
     const struct manifest *m = env->manifest;
-    const struct manifest_package *without = first_unhashed(m, all);
-    *unhashed = without ? xstrdup(without->name) : NULL;
+    int r = first_unhashed(s, m, all, unhashed, err);
+    if (r < 0)
+        return r;
     strbuf_addf(sb, "# Environment %s, generation %u, Python %s: venvfs export\n", env->name,
                 m->generation, m->version);
     for (size_t i = 0; i < m->n_editables; i++) {
@@ -147,7 +189,8 @@ static void requirements(const struct env *env, bool all, struct strbuf *sb, cha
     }
     for (size_t i = 0; i < m->n_packages; i++)
         if (all || !m->packages[i].seed)
-            add_requirement(sb, &m->packages[i], !without);
+            add_requirement(sb, &m->packages[i], !*unhashed);
+    return 0;
 }
 
 /* ---- pylock.toml ---- */
@@ -232,20 +275,31 @@ static void add_directory(struct strbuf *sb, const char *path, const char *subdi
     strbuf_addstr(sb, "}\n");
 }
 
+static int no_wheel(const struct manifest_package *p, struct verror *err)
+{
+    verror_set(err, ENODATA,
+               "%s %s was taken from an installed tree, and pylock.toml must name its wheel, which "
+               "is not known",
+               p->name, p->version);
+    return verror_hint(err, "--format requirements needs none; once it is installed by venvfs "
+                            "install, its wheel is known");
+}
+
 static int add_wheel(struct session *s, struct strbuf *sb, const struct manifest_package *p,
                      struct verror *err)
 {
-    struct store_wheel wheel;
+    _cleanup_free_ char *file = NULL;
     char hex[SHA256_HEX_SIZE];
     const char *separator = "";
-    int r = store_find_wheel(s->store, &p->wheel, &wheel, err);
+    int r = wheel_file(s->store, &p->wheel, &file, err);
     if (r < 0)
         return verror_prefix(err, "%s %s", p->name, p->version);
+    if (!file)
+        return no_wheel(p, err);
     sha256_to_hex(&p->wheel, hex);
     strbuf_addstr(sb, "wheels = [{");
-    add_member(sb, &separator, "name", wheel.filename);
+    add_member(sb, &separator, "name", file);
     strbuf_addf(sb, ", hashes = {sha256 = \"%s\"}}]\n", hex);
-    store_wheel_release(&wheel);
     return 0;
 }
 
@@ -277,7 +331,7 @@ static int pylock(struct session *s, const struct env *env, bool all, struct str
                   struct verror *err)
 {
     const struct manifest *m = env->manifest;
-    int r = session_store(s, err);
+    int r = 0;
     strbuf_addf(sb, "# Environment %s, generation %u, Python %s: venvfs export\n", env->name,
                 m->generation, m->version);
     strbuf_addf(sb, "lock-version = \"1.0\"\ncreated-by = \"venvfs %s\"\n", VENVFS_VERSION);
@@ -299,23 +353,21 @@ static int pylock(struct session *s, const struct env *env, bool all, struct str
 static int add_filename(struct session *s, json_t *package, struct verror *err)
 {
     const char *hex = text_of(package, "wheel");
+    _cleanup_free_ char *file = NULL;
     struct sha256 digest;
-    struct store_wheel wheel;
     if (!hex || !sha256_from_hex(hex, strlen(hex), &digest))
         return 0;
-    int r = store_find_wheel(s->store, &digest, &wheel, err);
-    if (r < 0)
-        return r;
-    json_object_set_new(package, "file", json_string(wheel.filename));
-    store_wheel_release(&wheel);
-    return 0;
+    int r = wheel_file(s->store, &digest, &file, err);
+    if (r == 0)
+        json_object_set_new(package, "file", file ? json_string(file) : json_null());
+    return r;
 }
 
 static int json_text(struct session *s, const struct env *env, bool all, struct strbuf *sb,
                      struct verror *err)
 {
     json_t *packages = facts_of_packages(env->manifest), *facts = facts_of_env(&s->home, env);
-    int r = session_store(s, err);
+    int r = 0;
     for (size_t i = json_array_size(packages); r == 0 && i-- > 0;) {
         json_t *one = json_array_get(packages, i);
         if (!all && json_is_true(json_object_get(one, "seed")))
@@ -335,10 +387,12 @@ int export_text(struct session *s, const struct env *env, enum export_format for
                 struct strbuf *ret, char **unhashed, struct verror *err)
 {
     *unhashed = NULL;
+    int r = session_store(s, err);
+    if (r < 0)
+        return r;
     if (format == EXPORT_JSON)
         return json_text(s, env, all, ret, err);
     if (format == EXPORT_PYLOCK)
         return pylock(s, env, all, ret, err);
-    requirements(env, all, ret, unhashed);
-    return 0;
+    return requirements(s, env, all, ret, unhashed, err);
 }

@@ -22,8 +22,9 @@ bool export_is_pylock_name(const char *path);
  * included. pylock: of PEP 751, lock-version 1.0, with the name and SHA-256 of each wheel (where it
  * was found is not kept), and [packages.tool.venvfs] requested = false for what was installed only
  * because another needs it. requirements: pinned, with hashes, unless pip could not check one of
- * them: then without, and *unhashed (malloc'ed) names it; else it is NULL. Opens the session's
- * store. -ENOENT: the store does not know a wheel. */
+ * them: then without, and *unhashed (malloc'ed) is the package and why; else it is NULL. Opens the
+ * session's store. -ENOENT: the store does not know a wheel; -ENODATA: pylock, and a package was
+ * adopted without its wheel. */
 int export_text(struct session *s, const struct env *env, enum export_format format, bool all,
                 struct strbuf *ret, char **unhashed, struct verror *err);
 

@@ -169,15 +169,12 @@ static char *readable(const struct strbuf *words)
 {
     struct strbuf sb = STRBUF_INIT;
     for (size_t i = 0; i + 1 < words->len; i++) {
-        unsigned char c = (unsigned char)words->buf[i];
-        if (sb.len >= COMMAND_LENGTH && (c & 0xc0) != 0x80) {
+        char c = words->buf[i];
+        if (sb.len >= COMMAND_LENGTH && ((unsigned char)c & 0xc0) != 0x80) {
             strbuf_addstr(&sb, "...");
             break;
         }
-        if (c)
-            strbuf_addch(&sb, words->buf[i]);
-        else
-            strbuf_addch(&sb, ' ');
+        strbuf_add(&sb, c ? &c : " ", 1);
     }
     return strbuf_detach(&sb, NULL);
 }

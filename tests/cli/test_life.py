@@ -865,6 +865,22 @@ class Export(Life):
                 if row["name"] == "kept"]
         self.assertEqual(rows[0]["direct_url"]["vcs_info"]["commit_id"], commit)
 
+    def test_of_what_was_adopted_no_wheel_is_known(self):
+        venv = SCRATCH.root / "old-venv"
+        harness.run([harness.default_python(), "-m", "venv", "--without-pip", venv])
+        harness.run([harness.default_python(), "-m", "pip", "--python", venv / "bin" / "python",
+                     "install", "-q", "--no-index", "--find-links", WHEELS, "thing==1.0", "other"],
+                    env=self.box.env)
+        own = box("adopted", VENVFS_NO_DAEMON="1")  # whose store has seen no wheel of these
+        own.venvfs("adopt", venv, "taken")
+        done = own.venvfs("export", "taken")
+        self.assertIn("\nthing==1.0\n", done.stdout)
+        self.assertRegex(done.stderr, "no hashes are written: .* was taken from an installed tree")
+        done = own.venvfs("export", "taken", "--format", "pylock", status=1)
+        self.assertIn("hint: --format requirements", done.stderr)
+        facts = json.loads(own.venvfs("export", "taken", "--format", "json").stdout)
+        self.assertEqual({row["file"] for row in facts["packages"]}, {None})
+
     def test_wrong_usage(self):
         self.box.create(self.name, "--without-pip")
         self.box.venvfs("export", self.name, "--format", "yaml", status=2)

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -370,10 +371,68 @@ static void a_full_disk_changes_nothing(void **state)
     env_free(env);
 }
 
+static void generations_are_those_that_became_current(void **state)
+{
+    const struct fixture *f = *state;
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    _cleanup_free_ unsigned *numbers = NULL;
+    size_t n = 0;
+    struct manifest *m = NULL;
+    struct env *env = create(f, "web");
+    for (int i = 0; i < 11; i++)
+        commit(env, sample());
+    _cleanup_free_ char *left = path_join(env->dir, "12.json"),
+                        *odd = path_join(env->dir, "2.json~");
+    _cleanup_free_ char *gone = path_join(env->dir, "3.json");
+    assert_int_equal(io_write_file_atomic(left, "{}", 2, 0600, false), 0);
+    assert_int_equal(io_write_file_atomic(odd, "{}", 2, 0600, false), 0);
+    assert_int_equal(unlink(gone), 0);
+    assert_int_equal(env_generations(env, &numbers, &n, NULL), 0);
+    assert_int_equal(n, 10);
+    assert_int_equal(numbers[0], 1);
+    assert_int_equal(numbers[2], 4); /* by number, not by name */
+    assert_int_equal(numbers[9], 11);
+    assert_int_equal(env_generation(env, 4, &m, NULL), 0);
+    assert_int_equal(m->generation, 4);
+    manifest_free(m);
+    const unsigned none[] = {0, 3, 12, 99};
+    for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+        assert_int_equal(env_generation(env, none[i], &m, &err), -ENOENT);
+    assert_non_null(strstr(err.hint, "from 1 to 11"));
+    env_free(env);
+}
+
+static void a_name_is_changed_to_one_that_is_free(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web"), *other = create(f, "taken"), *found = NULL;
+    unsigned slot = env->slot;
+    commit(env, sample());
+    commit(other, sample());
+    env_free(other);
+    _cleanup_free_ char *left = path_join(f->home.envs, "left");
+    assert_int_equal(mkdir(left, 0700), 0); /* by a killed creator */
+    assert_int_equal(env_rename(&f->home, env, "taken", NULL), -EEXIST);
+    assert_int_equal(env_rename(&f->home, env, "a/b", NULL), -EINVAL);
+    assert_string_equal(env->name, "web");
+    assert_int_equal(env_rename(&f->home, env, "left", NULL), 0);
+    assert_string_equal(env->name, "left");
+    assert_int_equal(env_open(&f->home, "left", true, false, &found, NULL), -EAGAIN);
+    commit(env, sample());
+    env_free(env);
+    assert_int_equal(env_open(&f->home, "web", false, false, &found, NULL), -ENOENT);
+    assert_int_equal(env_open(&f->home, "left", false, false, &found, NULL), 0);
+    assert_int_equal(found->slot, slot);
+    assert_int_equal(found->manifest->generation, 2);
+    env_free(found);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(generations_are_those_that_became_current),
+        TEST(a_name_is_changed_to_one_that_is_free),
         TEST(nothing_is_visible_before_the_first_commit),
         TEST(giving_up_leaves_nothing),
         TEST(what_a_killed_creator_left_is_taken_over),

@@ -413,7 +413,6 @@ int onode_dir_fd(struct onode *dir)
 
 struct load {
     struct onode *dir;
-    int result;
 };
 
 /* A folder's own marks: what is below it. */
@@ -665,6 +664,18 @@ int overlay_lookup(const struct place *folder, const char *name, size_t len, str
     return 0;
 }
 
+int overlay_child(const struct place *folder, const char *name, size_t len, struct place *ret)
+{
+    if (folder->up)
+        return overlay_lookup(folder, name, len, ret);
+    *ret = (struct place){0};
+    if (!view_lookup(tree_view(folder->tree), folder->node, name, len, &ret->node))
+        return -ENOENT;
+    ret->tree = tree_ref(folder->tree);
+    ret->nodeid = tree_nodeid(folder->tree, ret->node);
+    return 0;
+}
+
 static struct timespec timespec_of(int64_t ns)
 {
     return (struct timespec){.tv_sec = ns / NS_PER_S, .tv_nsec = ns % NS_PER_S};
@@ -725,9 +736,10 @@ static void stat_removed_folder(struct onode *n, struct stat *ret)
     ret->st_mtim = ret->st_ctim = ret->st_atim = timespec_of(n->mtime_ns);
 }
 
-static void stat_lower(const struct onode *n, struct stat *ret)
+void onode_stat_lower(const struct onode *n, const struct tree *tree, struct view_node at,
+                      struct stat *ret)
 {
-    tree_stat(n->ov->tree, n->lower, ret);
+    tree_stat(tree, at, ret);
     ret->st_uid = n->attr.uid < 0 ? geteuid() : (uid_t)n->attr.uid;
     ret->st_gid = n->attr.gid < 0 ? getegid() : (gid_t)n->attr.gid;
     if (n->attr.mode >= 0)
@@ -751,7 +763,7 @@ int overlay_stat(const struct place *place, struct stat *ret)
         if (r == 0 && n->removed) /* the orphan's name does not count */
             ret->st_nlink = n->orphan ? ret->st_nlink - 1 : 0;
     } else if (n->has_lower) {
-        stat_lower(n, ret);
+        onode_stat_lower(n, n->ov->tree, n->lower, ret);
     } else {
         r = -ESTALE;
     }

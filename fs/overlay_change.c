@@ -28,15 +28,7 @@ static int look(const struct place *folder, const char *name, struct place *ret)
 {
     size_t len = strlen(name);
     *ret = (struct place){0};
-    if (len > UPPER_NAME_MAX)
-        return -ENAMETOOLONG;
-    if (folder->up)
-        return overlay_lookup(folder, name, len, ret);
-    if (!view_lookup(tree_view(folder->tree), folder->node, name, len, &ret->node))
-        return -ENOENT;
-    ret->tree = tree_ref(folder->tree);
-    ret->nodeid = tree_nodeid(folder->tree, ret->node);
-    return 0;
+    return len > UPPER_NAME_MAX ? -ENAMETOOLONG : overlay_child(folder, name, len, ret);
 }
 
 static mode_t type_of(const struct place *place)
@@ -279,17 +271,9 @@ static int remove_folder(struct overlay *ov, int fd, const char *name)
 /* A file that may be open is only moved away; without another name it would be lost. */
 static int remove_file(struct onode *n, int fd, const char *name)
 {
-    char orphan[64];
     if (n->links->next_link || n->type != S_IFREG)
         return io_unlinkat(fd, name, 0);
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
-    if (orphans < 0)
-        return orphans;
-    upper_temporary(&n->ov->upper, "o", orphan);
-    int r = io_renameat(fd, name, orphans, orphan);
-    if (r == 0)
-        n->orphan = n->ov->upper.serial;
-    return r;
+    return overlay_make_orphan(n, fd, name);
 }
 
 static int remove_on_disk(struct onode *dir, struct oentry *e)
@@ -542,6 +526,19 @@ int overlay_rename(const struct place *from, const char *name, const struct plac
 }
 
 /* ---- forgetting ---- */
+
+int overlay_make_orphan(struct onode *n, int dir, const char *name)
+{
+    char orphan[64];
+    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
+    if (orphans < 0)
+        return orphans;
+    upper_temporary(&n->ov->upper, "o", orphan);
+    int r = io_renameat(dir, name, orphans, orphan);
+    if (r == 0)
+        n->orphan = n->ov->upper.serial;
+    return r;
+}
 
 void overlay_drop_orphan(struct onode *n)
 {

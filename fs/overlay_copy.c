@@ -57,18 +57,6 @@ static void trail_of_path(const char *path, struct trail *t)
     }
 }
 
-static int step(const struct place *folder, const char *name, size_t len, struct place *ret)
-{
-    if (folder->up)
-        return overlay_lookup(folder, name, len, ret);
-    *ret = (struct place){0};
-    if (!view_lookup(tree_view(folder->tree), folder->node, name, len, &ret->node))
-        return -ENOENT;
-    ret->tree = tree_ref(folder->tree);
-    ret->nodeid = tree_nodeid(folder->tree, ret->node);
-    return 0;
-}
-
 /* Does the trail lead to the node today? */
 static bool leads_to(const struct trail *t, uint64_t nodeid)
 {
@@ -77,7 +65,7 @@ static bool leads_to(const struct trail *t, uint64_t nodeid)
     int r = t->base->removed ? -ENOENT : 0;
     for (size_t i = t->n; r == 0 && i-- > 0;) {
         struct place next;
-        r = step(&here, t->names[i], t->lens[i], &next);
+        r = overlay_child(&here, t->names[i], t->lens[i], &next);
         place_release(&here);
         here = next;
     }
@@ -212,19 +200,6 @@ static int copy_content(struct overlay *ov, const struct place *from, int fd)
     return 0;
 }
 
-/* What is shown of a node from below, with the attributes recorded for it. */
-static void shown(const struct onode *n, const struct place *from, struct stat *ret)
-{
-    tree_stat(from->tree, from->node, ret);
-    ret->st_uid = n->attr.uid < 0 ? geteuid() : (uid_t)n->attr.uid;
-    ret->st_gid = n->attr.gid < 0 ? getegid() : (gid_t)n->attr.gid;
-    if (n->attr.mode >= 0)
-        ret->st_mode = (ret->st_mode & S_IFMT) | (mode_t)n->attr.mode;
-    if (n->attr.mtime_ns != INT64_MIN)
-        ret->st_mtim = (struct timespec){.tv_sec = n->attr.mtime_ns / 1000000000,
-                                         .tv_nsec = n->attr.mtime_ns % 1000000000};
-}
-
 static int set_attributes(int work, const char *name, const struct stat *st)
 {
     const struct timespec times[2] = {st->st_mtim, st->st_mtim};
@@ -244,7 +219,7 @@ static int make_copy(struct onode *n, const struct place *from, bool truncate, i
                      const char *name, int *ret_fd)
 {
     struct stat st;
-    shown(n, from, &st);
+    onode_stat_lower(n, from->tree, from->node, &st);
     *ret_fd = -1;
     if (n->type == S_IFLNK) {
         _cleanup_strbuf_ struct strbuf target = STRBUF_INIT;
@@ -272,15 +247,7 @@ static int place_copy(struct onode *n, int work, const char *name)
         int dir = onode_dir_fd(n->links->dir);
         return dir < 0 ? dir : io_renameat(work, name, dir, n->links->name);
     }
-    char orphan[64];
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
-    if (orphans < 0)
-        return orphans;
-    upper_temporary(&n->ov->upper, "o", orphan);
-    int r = io_renameat(work, name, orphans, orphan);
-    if (r == 0)
-        n->orphan = n->ov->upper.serial;
-    return r;
+    return overlay_make_orphan(n, work, name);
 }
 
 static int bring_up(struct onode *n, const struct place *from, bool truncate)

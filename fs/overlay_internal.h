@@ -107,10 +107,17 @@ void overlay_drop_dir_fd(struct overlay *ov);
 /* Fills a place (without the lock) for an onode. */
 void onode_place(struct onode *node, struct place *ret);
 void onode_touch(struct onode *dir); /* its entries changed now */
+/* A child of a folder, whether or not the overlay knows the folder. */
+int overlay_child(const struct place *folder, const char *name, size_t len, struct place *ret);
+/* What is shown of a tree's node, with the attributes recorded for it. */
+void onode_stat_lower(const struct onode *node, const struct tree *tree, struct view_node at,
+                      struct stat *ret);
 mode_t lower_type(const struct tree *tree, struct view_node node);
 
 /* ---- overlay_change.c ---- */
 
+/* Moves a file of the node, NAME in a folder, to the orphans' folder. */
+int overlay_make_orphan(struct onode *node, int dir, const char *name);
 /* Removes the name that a removed file has in the orphans' folder, if it has one. */
 void overlay_drop_orphan(struct onode *node);
 

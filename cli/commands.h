@@ -34,6 +34,8 @@ int cmd_history(int argc, char **argv);
 int cmd_rollback(int argc, char **argv);
 int cmd_diff(int argc, char **argv);
 int cmd_clone(int argc, char **argv);
+int cmd_commit(int argc, char **argv);
+int cmd_settle(int argc, char **argv);
 int cmd_rename(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_run(int argc, char **argv);

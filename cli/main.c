@@ -26,6 +26,7 @@ static const struct command commands[] = {
     {"show", "show an environment and its packages", cmd_show, false},
     {"history", "list the generations of an environment", cmd_history, false},
     {"rollback", "bring an earlier generation back", cmd_rollback, false},
+    {"commit", "make packages of what was installed inside", cmd_commit, false},
     {"diff", "show what differs between environments or generations", cmd_diff, false},
     {"clone", "make a second environment with what one has", cmd_clone, false},
     {"rename", "give an environment another name", cmd_rename, false},
@@ -41,6 +42,7 @@ static const struct command commands[] = {
     {"version", "show the versions of venvfs and its libraries", cmd_version, true},
     {"daemon", "serve the mounts", cmd_daemon, true},
     {"up", "start the daemon unless it runs", cmd_up, true},
+    {"settle", "commit in the background", cmd_settle, true},
 };
 
 static void print_overview(FILE *stream)

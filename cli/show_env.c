@@ -35,7 +35,7 @@ void no_fuse_hint(struct verror *err, const char *env_name)
     verror_hint(err, "%s%s: venvfs mount -n %s --fallback", remedy, or, word);
 }
 
-static int look(const struct home *home, const char *name, struct verror *err)
+int look_at_env(const struct home *home, const char *name, struct verror *err)
 {
     _cleanup_free_ char *in_hub = hub_path(home, name), *cfg = path_join(in_hub, "pyvenv.cfg");
     struct stat st;
@@ -53,6 +53,20 @@ static int look(const struct home *home, const char *name, struct verror *err)
                             "venvfs umount --all there, then try again");
 }
 
+int attach_env(struct control *control, const char *name, struct verror *err)
+{
+    json_t *answer = NULL;
+    int r =
+        control_call(control, json_pack("{s:s, s:s}", "do", "attach", "env", name), &answer, err);
+    if (r < 0) {
+        verror_prefix(err, "showing environment %s", name);
+        err->errnum = EIO; /* whatever it was, FUSE works: plain files are not the remedy */
+        return -EIO;
+    }
+    json_decref(answer);
+    return 0;
+}
+
 /* Through the daemon. */
 static int attach(const struct home *home, const char *name, struct verror *err)
 {
@@ -60,16 +74,9 @@ static int attach(const struct home *home, const char *name, struct verror *err)
     int r = control_start(home, &control, err);
     if (r < 0)
         return r;
-    json_t *answer = NULL;
-    r = control_call(control, json_pack("{s:s, s:s}", "do", "attach", "env", name), &answer, err);
+    r = attach_env(control, name, err);
     control_close(control);
-    if (r < 0) {
-        verror_prefix(err, "showing environment %s", name);
-        err->errnum = EIO; /* whatever it was, FUSE works: plain files are not the remedy */
-        return -EIO;
-    }
-    json_decref(answer);
-    return look(home, name, err);
+    return r < 0 ? r : look_at_env(home, name, err);
 }
 
 static int show_plain(struct session *s, const struct env *env, struct verror *err)

@@ -22,6 +22,11 @@ enum show {
  * The caller holds the environment's lock, unless `how` is SHOW and fallback_owns() says no.
  * -ENODEV, -EACCES or -EPERM: no FUSE here (see no_fuse()). -ESTALE: address_check(). */
 int show_env(struct session *s, const struct env *env, enum show how, struct verror *err);
+struct control;
+/* Makes a running daemon show the current generation. -EIO: whatever the reason, FUSE works. */
+int attach_env(struct control *control, const char *name, struct verror *err);
+/* Can the environment be seen in the hub from here? After attach_env(). */
+int look_at_env(const struct home *home, const char *name, struct verror *err);
 /* Tells a running daemon to forget it; starts none. removed: it is about to be removed, and what
  * lies beneath the hub for it goes as well. */
 int hide_env(const struct home *home, const char *name, bool removed, struct verror *err);

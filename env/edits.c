@@ -160,34 +160,36 @@ static void drop_sources(struct walk *w)
 
 /* ---- comparing ---- */
 
-static bool same_generated(const struct walk *w, int fd, struct view_node node, uint64_t size)
+static bool same_generated(const struct view *view, int fd, struct view_node node, uint64_t size)
 {
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     _cleanup_free_ char *buf = xmalloc(size + 1);
     uint32_t layer = 0, blob = IMAGE_NO_BLOB;
     uint64_t skip = 0;
-    view_generated(w->view, node, &text, &layer, &blob, &skip);
+    view_generated(view, node, &text, &layer, &blob, &skip);
     /* The tail of a script or RECORD is not looked at: it counts as changed. */
     return blob == IMAGE_NO_BLOB && text.len == size &&
            io_pread_all(fd, buf, size, 0) == (ssize_t)size && memcmp(buf, text.buf, size) == 0;
 }
 
-/* -EIO and the like count as different: the file is there. */
+bool edits_same_bytes(const struct view *view, int fd, struct view_node node, uint64_t size)
+{
+    struct sha256 digest;
+    if (node.kind == VIEW_GENERATED)
+        return same_generated(view, fd, node, size);
+    if (size == 0)
+        return true;
+    const struct image *image = view_image(view, node.layer);
+    uint32_t blob = image_node(image, node.index).blob;
+    return blob != IMAGE_NO_BLOB && sha256_of_fd(fd, &digest) == 0 &&
+           sha256_equal(&digest, image_blob_id(image, blob));
+}
+
 static bool same_bytes(const struct walk *w, int dir, const char *name, const struct spot *base,
                        uint64_t size)
 {
-    struct sha256 digest;
-    if (size == 0)
-        return true;
     _cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0)
-        return false;
-    if (base->node.kind == VIEW_GENERATED)
-        return same_generated(w, fd, base->node, size);
-    const struct image *image = view_image(w->view, base->node.layer);
-    uint32_t blob = image_node(image, base->node.index).blob;
-    return blob != IMAGE_NO_BLOB && sha256_of_fd(fd, &digest) == 0 &&
-           sha256_equal(&digest, image_blob_id(image, blob));
+    return fd >= 0 && edits_same_bytes(w->view, fd, base->node, size);
 }
 
 static bool same_target(const struct walk *w, int dir, const char *name, const struct spot *base)

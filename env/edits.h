@@ -37,6 +37,10 @@ struct edits {
 /* Is there anything in the layer besides its own folders? No upper is none. */
 bool edits_any(const char *upper);
 
+/* Does a file (a descriptor that can be read, of this size) have the bytes that a file of the view
+ * has? What cannot be read has not. */
+bool edits_same_bytes(const struct view *view, int fd, struct view_node node, uint64_t size);
+
 /* All edits. view: what lies below. No upper: none. Reads the files that have the size they had.
  * -EUCLEAN: a mark of the layer is damaged; else errno of a call. */
 int edits_read(const char *upper, const struct view *view, struct edits *ret, struct verror *err);

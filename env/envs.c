@@ -333,7 +333,11 @@ static void set_times(struct manifest *m, struct manifest *before)
         struct manifest_package *p = &m->packages[i];
         const struct manifest_package *old = before ? manifest_find(before, p->normalised) : NULL;
         bool same = old && sha256_equal(&old->image.id, &p->image.id);
-        p->entered_ns = same ? old->entered_ns : m->time_ns;
+        bool later = before && p->entered_ns > before->time_ns && p->entered_ns < m->time_ns;
+        if (same)
+            p->entered_ns = old->entered_ns;
+        else if (!later)
+            p->entered_ns = m->time_ns;
     }
 }
 

@@ -39,7 +39,8 @@ int env_create(const struct home *home, const char *name, struct env **ret, stru
 /* The same, but -EAGAIN where another process is making it, saying which. */
 int env_try_create(const struct home *home, const char *name, struct env **ret, struct verror *err);
 /* Makes `m` the current generation: fills generation and time_ns (max(now, old + 1 us)) and
- * entered_ns of packages whose image is new to the environment, writes it durably, swaps `current`.
+ * entered_ns of packages whose image is new to the environment (a time between the generations
+ * that the caller has set stays), writes it durably, swaps `current`.
  * Takes m over. The caller holds the environment's lock and the store's lock shared. */
 int env_commit(struct env *env, struct manifest *m, struct verror *err);
 /* The numbers of the generations that are kept, ascending; the last is the current one. What a

@@ -49,6 +49,8 @@ int daemon_mount_hub(struct daemon *d, struct verror *err);
 /* One request of a command; see control_handler. */
 int daemon_perform(void *daemon, const char *verb, const json_t *request, json_t *answer,
                    struct verror *err);
+/* The verb "settle": one step of it. The hub is mounted. */
+int daemon_settle(struct daemon *daemon, const json_t *request, json_t *answer, struct verror *err);
 /* A session ended though nobody here unmounted it. */
 void daemon_session_ended(void *daemon);
 /* Unmounts everything, detaching what is busy; sets `kept`. Idempotent. Returns 0 or the error of

@@ -18,6 +18,7 @@ struct notice {
     uint64_t nodeid; /* the folder of the name */
     char *name;      /* NULL: the node itself */
     size_t len;
+    bool attributes; /* of the node alone */
 };
 
 void notices_add(void *arg, uint64_t nodeid, const char *name, size_t len)
@@ -28,10 +29,18 @@ void notices_add(void *arg, uint64_t nodeid, const char *name, size_t len)
         (struct notice){.nodeid = nodeid, .name = name ? xstrndup(name, len) : NULL, .len = len};
 }
 
+void notices_add_attributes(void *arg, uint64_t nodeid)
+{
+    struct notices *n = arg;
+    n->list = xgrow(n->list, &n->alloc, n->n + 1, sizeof(*n->list));
+    n->list[n->n++] = (struct notice){.nodeid = nodeid, .attributes = true};
+}
+
 static void send_notice(const struct notice *n, struct session *s)
 {
-    int r = n->name ? fuse_lowlevel_notify_inval_entry(s->fuse, n->nodeid, n->name, n->len)
-                    : fuse_lowlevel_notify_inval_inode(s->fuse, n->nodeid, 0, 0);
+    int r = n->name
+                ? fuse_lowlevel_notify_inval_entry(s->fuse, n->nodeid, n->name, n->len)
+                : fuse_lowlevel_notify_inval_inode(s->fuse, n->nodeid, n->attributes ? -1 : 0, 0);
     /* ENOENT: the kernel does not know it, which is as well. */
     if (r < 0 && r != -ENOENT && session_alive(s))
         log_line("%s: invalidating %s failed: errno %d", s->mountpoint,

@@ -83,6 +83,7 @@ void onode_free(struct onode *n)
     free(n->entries);
     free(n->redirect_image);
     free(n->redirect_path);
+    tree_unref(n->tree);
     free(n);
 }
 
@@ -160,6 +161,12 @@ void onode_entry_drop(struct oentry *e)
     memmove(&dir->entries[i], &dir->entries[i + 1], (dir->n - i - 1) * sizeof(struct oentry *));
     dir->n--;
     free(e);
+}
+
+void onode_drop_if_bare(struct oentry *e)
+{
+    if (!e->node && !e->whiteout)
+        onode_entry_drop(e);
 }
 
 void onode_link(struct onode *n, struct oentry *e)
@@ -243,6 +250,11 @@ struct onode *overlay_root(struct overlay *ov)
     return ov->root;
 }
 
+const struct tree *overlay_tree(const struct overlay *ov)
+{
+    return ov->tree;
+}
+
 void overlay_lock(struct overlay *ov)
 {
     pthread_mutex_lock(&ov->lock);
@@ -289,8 +301,7 @@ static bool find_in_image(const struct overlay *ov, const struct sha256 *image, 
     return false;
 }
 
-/* What is below a node that has a name. */
-static bool find_lower(const struct onode *n, struct view_node *ret)
+bool onode_find_lower(const struct onode *n, struct view_node *ret)
 {
     if (!n->ov->tree || n->removed || !n->links)
         return false;
@@ -345,7 +356,49 @@ static bool same_lower(const struct change *c, bool had, struct view_node before
            (c->before && tree_nodeid(c->before, before) == tree_nodeid(c->ov->tree, dir->lower));
 }
 
-static void settle_lower(struct change *c, struct onode *n)
+static void tell(const struct change *c, uint64_t nodeid, const char *name, size_t len)
+{
+    if (c->fn)
+        c->fn(c->arg, nodeid, name, len);
+}
+
+/* The tree has nothing for a name any more that is nowhere but in trees: who has it open keeps the
+ * bytes of the replaced tree. */
+static void leave_tree(struct change *c, struct oentry *e)
+{
+    struct onode *n = e->node;
+    while (n->n)
+        if (n->entries[n->n - 1]->node)
+            leave_tree(c, n->entries[n->n - 1]);
+        else
+            onode_entry_drop(n->entries[n->n - 1]);
+    if (n->type != S_IFDIR && n->has_lower && c->before)
+        n->tree = tree_ref(c->before);
+    onode_unlink(e);
+    overlay_removed(n);
+    tell(c, e->dir->nodeid, e->name, e->len);
+    onode_drop_if_bare(e);
+}
+
+static void follow_tree(struct change *c, struct onode *n);
+
+/* A nodeid means the same bytes always: a file that is another one now gets another. */
+static void follow_entry(struct change *c, struct oentry *e)
+{
+    struct onode *n = e->node;
+    struct view_node now;
+    bool stays = n->upper;
+    if (!stays && onode_find_lower(n, &now))
+        stays = n->type == S_IFDIR ||
+                (n->has_lower && c->before &&
+                 tree_nodeid(c->before, n->lower) == tree_nodeid(c->ov->tree, now));
+    if (stays)
+        follow_tree(c, n);
+    else
+        leave_tree(c, e);
+}
+
+static void follow_tree(struct change *c, struct onode *n)
 {
     bool had = n->has_lower;
     struct view_node before = n->lower;
@@ -353,16 +406,19 @@ static void settle_lower(struct change *c, struct onode *n)
         n->has_lower = true;
         n->lower = view_root(tree_view(n->ov->tree));
     } else {
-        n->has_lower = find_lower(n, &n->lower);
+        n->has_lower = onode_find_lower(n, &n->lower);
     }
-    if (n->type != S_IFDIR)
+    if (n->type != S_IFDIR) {
+        if (!n->upper) /* its time may be another */
+            tell(c, n->nodeid, NULL, 0);
         return;
+    }
     /* Merged folders are compared by tree_diff(), name by name. */
     if (c->fn && n != n->ov->root && !n->opaque && !same_lower(c, had, before, n))
         tell_children(c, n, had, before);
-    for (size_t i = 0; i < n->n; i++)
+    for (size_t i = n->n; i-- > 0;)
         if (n->entries[i]->node)
-            settle_lower(c, n->entries[i]->node);
+            follow_entry(c, n->entries[i]);
 }
 
 void overlay_set_tree(struct overlay *ov, struct tree *tree, tree_change_fn changed, void *arg)
@@ -370,7 +426,7 @@ void overlay_set_tree(struct overlay *ov, struct tree *tree, tree_change_fn chan
     overlay_lock(ov);
     struct change c = {.ov = ov, .before = ov->tree, .fn = changed, .arg = arg};
     ov->tree = tree_ref(tree);
-    settle_lower(&c, ov->root);
+    follow_tree(&c, ov->root);
     overlay_unlock(ov);
     tree_unref(c.before);
 }
@@ -571,7 +627,7 @@ static void settle_entry(struct oentry *e)
         onode_unlink(e);
         onode_free(n);
     } else if (n) {
-        n->has_lower = find_lower(n, &n->lower);
+        n->has_lower = onode_find_lower(n, &n->lower);
     }
 }
 
@@ -601,9 +657,11 @@ int onode_load(struct onode *dir)
 
 void onode_place(struct onode *n, struct place *ret)
 {
+    struct tree *tree = n->tree ? n->tree : n->ov->tree;
+    n->let_go = false;
     *ret = (struct place){.nodeid = n->nodeid, .up = n};
-    if (n->ov->tree)
-        ret->tree = tree_ref(n->ov->tree);
+    if (tree)
+        ret->tree = tree_ref(tree);
     ret->node = n->lower;
 }
 
@@ -763,7 +821,7 @@ int overlay_stat(const struct place *place, struct stat *ret)
         if (r == 0 && n->removed) /* the orphan's name does not count */
             ret->st_nlink = n->orphan ? ret->st_nlink - 1 : 0;
     } else if (n->has_lower) {
-        onode_stat_lower(n, n->ov->tree, n->lower, ret);
+        onode_stat_lower(n, n->tree ? n->tree : n->ov->tree, n->lower, ret);
     } else {
         r = -ESTALE;
     }

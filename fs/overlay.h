@@ -54,6 +54,8 @@ void overlay_lock(struct overlay *overlay);
 void overlay_unlock(struct overlay *overlay);
 
 struct onode *overlay_root(struct overlay *overlay);
+/* The tree that is below, under the overlay's lock; NULL: not composed yet. */
+const struct tree *overlay_tree(const struct overlay *overlay);
 
 /* Does the overlay know this nodeid? Then place->up, ->tree and ->node are set. */
 bool overlay_resolve(struct overlay *overlay, uint64_t nodeid, struct place *place);

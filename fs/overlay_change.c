@@ -58,12 +58,6 @@ static int hide_lower(struct onode *dir, struct oentry *e)
     return r;
 }
 
-static void drop_if_bare(struct oentry *e)
-{
-    if (!e->node && !e->whiteout)
-        onode_entry_drop(e);
-}
-
 /* The node of an entry that has gone. */
 static void forget_name(struct oentry *e)
 {
@@ -307,7 +301,7 @@ static int remove_checked(const struct place *folder, const char *name)
             forget_name(e);
         onode_touch(dir);
     }
-    drop_if_bare(e);
+    onode_drop_if_bare(e);
     return r;
 }
 
@@ -452,14 +446,14 @@ static int move(struct move *m)
     /* Making an entry may have moved the array, never an entry. */
     int r = move_on_disk(m, e, to);
     if (r < 0) {
-        drop_if_bare(to);
+        onode_drop_if_bare(to);
         return r;
     }
     if (to->node)
         forget_name(to);
     onode_unlink(e);
     onode_link(m->node, to);
-    drop_if_bare(e);
+    onode_drop_if_bare(e);
     return 0;
 }
 
@@ -552,6 +546,22 @@ void overlay_drop_orphan(struct onode *n)
     n->orphan = 0;
 }
 
+/* What only the tree has needs no node once the kernel has let go of it; nor do folders that were
+ * only on the way to it. */
+static void forget_settled(struct onode *n)
+{
+    while (n && n->links && !n->upper && !n->n && !onode_has_attr(n)) {
+        struct oentry *e = n->links;
+        struct onode *dir = e->dir;
+        onode_unlink(e);
+        onode_free(n);
+        onode_drop_if_bare(e);
+        n = dir->let_go ? dir : NULL;
+    }
+    if (n && !n->upper)
+        n->let_go = true;
+}
+
 void overlay_forget(struct overlay *ov, uint64_t nodeid)
 {
     uint64_t group = nodeid_group(nodeid);
@@ -560,6 +570,8 @@ void overlay_forget(struct overlay *ov, uint64_t nodeid)
     if (own && own->removed) {
         overlay_drop_orphan(own);
         onode_free(own);
+    } else if (own) {
+        forget_settled(own);
     }
     for (struct onode **p = nodeid_is_table(nodeid) ? NULL : &ov->orphans; p && *p;) {
         struct onode *n = *p;

@@ -336,7 +336,7 @@ static bool collect(void *arg, const char *name, size_t len, const struct place 
     return true;
 }
 
-static int detach_child(struct onode *dir, const char *name)
+static int bring_child(struct onode *dir, const char *name, int (*folder)(struct onode *))
 {
     struct place here, child;
     struct onode *n;
@@ -350,11 +350,11 @@ static int detach_child(struct onode *dir, const char *name)
     r = overlay_raise(&child, false, &n);
     child.overlay = NULL;
     place_release(&child);
-    return r == 0 && n->type == S_IFDIR ? overlay_detach(n) : r;
+    return r == 0 && n->type == S_IFDIR ? folder(n) : r;
 }
 
-/* A merged folder has no one place to point to: each of its children is told by itself. */
-static int detach_merged(struct onode *dir)
+/* Each of a folder's children is told by itself, its folders in the way of folder(). */
+static int bring_children(struct onode *dir, int (*folder)(struct onode *))
 {
     struct names names = {0};
     struct place here;
@@ -363,7 +363,7 @@ static int detach_merged(struct onode *dir)
     place_release(&here);
     for (size_t i = 0; i < names.n; i++) {
         if (r == 0)
-            r = detach_child(dir, names.list[i]);
+            r = bring_child(dir, names.list[i], folder);
         free(names.list[i]);
     }
     free(names.list);
@@ -376,10 +376,17 @@ static int detach_merged(struct onode *dir)
     return r;
 }
 
+int overlay_bring_all(struct onode *dir)
+{
+    int r = raise_folder(dir);
+    return r < 0 || !dir->has_lower || dir->opaque ? r : bring_children(dir, overlay_bring_all);
+}
+
 int overlay_detach(struct onode *dir)
 {
     int r = raise_folder(dir);
     if (r < 0 || !dir->has_lower || dir->opaque || dir->redirect_image)
         return r;
-    return dir->lower.kind == VIEW_IMAGE ? redirect(dir) : detach_merged(dir);
+    /* A merged folder has no one place to point to. */
+    return dir->lower.kind == VIEW_IMAGE ? redirect(dir) : bring_children(dir, overlay_detach);
 }

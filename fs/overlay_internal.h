@@ -31,8 +31,10 @@ struct onode {
     mode_t type;          /* S_IFMT bits */
     bool upper;           /* it has a file of its own in the upper; else its bytes are below */
     bool removed;         /* no name leads to it any more */
+    bool let_go;          /* the kernel forgot it, and did not ask for it again */
     bool has_lower;
-    struct view_node lower; /* in the overlay's tree */
+    struct view_node lower; /* in the overlay's tree, or in `tree` */
+    struct tree *tree;      /* of a removed file whose bytes a replaced tree has; else NULL */
 
     /* folders */
     bool loaded; /* entries are what the disk has */
@@ -56,6 +58,13 @@ struct onode {
     uint64_t orphan;             /* its serial number in the orphans' folder, 0: none */
     struct onode *next_orphan;
 };
+
+/* Is something recorded of how it is shown? */
+static inline bool onode_has_attr(const struct onode *node)
+{
+    const struct upper_attr *a = &node->attr;
+    return a->mode >= 0 || a->uid >= 0 || a->gid >= 0 || a->mtime_ns != INT64_MIN;
+}
 
 #define BUCKETS_MIN 64u
 #define MAX_DESCRIPTORS 128u
@@ -95,6 +104,10 @@ void onode_unlink(struct oentry *entry);
 /* No name leads to the node any more; it stays until the kernel forgets it. */
 void overlay_removed(struct onode *node);
 
+/* What is below a node that has a name; false: nothing of its type. */
+bool onode_find_lower(const struct onode *node, struct view_node *ret);
+/* The entry goes, when nothing is known of its name. */
+void onode_drop_if_bare(struct oentry *entry);
 /* Reads a folder's entries from disk once. */
 int onode_load(struct onode *dir);
 /* The name as the images have it, whatever the layer says; false: not there (or opaque). */
@@ -132,6 +145,8 @@ int overlay_know(const struct place *place, struct onode **ret);
 int onode_raise_parent(struct onode *node);
 /* Gives a folder its content independently of where it is (invariant 5). */
 int overlay_detach(struct onode *dir);
+/* Gives a folder all that shows in it as files of its own. IMAGE_MAX_DEPTH bounds the recursion. */
+int overlay_bring_all(struct onode *dir);
 
 /* ---- overlay_data.c ---- */
 

@@ -76,6 +76,11 @@ int realm_detach(struct realm *realm, const char *name, tree_change_fn change, v
 int realm_rename(struct realm *realm, const char *from, const char *to, tree_change_fn change,
                  void *arg, struct verror *err);
 
+/* The writable layer of an environment that is in view, for the life of the realm; NULL: none. */
+struct overlay *realm_overlay(struct realm *realm, const char *name);
+/* Does the kernel hold this nodeid? realm: a struct realm. */
+bool realm_is_held(void *realm, uint64_t nodeid);
+
 /* Is there anything that can be written to: the hub's environments, not an explicit mount. */
 bool realm_is_writable(const struct realm *realm);
 /* The generation that an explicit mount's realm shows. */

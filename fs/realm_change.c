@@ -152,6 +152,27 @@ void realm_hold(struct realm *r, const struct place *place)
     pthread_mutex_unlock(&r->lock);
 }
 
+bool realm_is_held(void *realm, uint64_t nodeid)
+{
+    struct realm *r = realm;
+    pthread_mutex_lock(&r->lock);
+    bool held = held_count(&r->held, nodeid_group(nodeid)) > 0;
+    pthread_mutex_unlock(&r->lock);
+    return held;
+}
+
+struct overlay *realm_overlay(struct realm *r, const char *name)
+{
+    bool found;
+    struct overlay *overlay = NULL;
+    pthread_mutex_lock(&r->lock);
+    size_t i = realm_find_name(r, name, strlen(name), &found);
+    if (found && !r->names[i].hidden && r->names[i].env && r->names[i].env->current)
+        overlay = r->names[i].env->overlay;
+    pthread_mutex_unlock(&r->lock);
+    return overlay;
+}
+
 static uint64_t root_of(const struct liveenv *env)
 {
     return nodeid_of_table(env->slot, NODEID_TABLE_ROOT);

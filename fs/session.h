@@ -50,6 +50,8 @@ struct notices {
     size_t n, alloc;
 };
 void notices_add(void *notices, uint64_t nodeid, const char *name, size_t len);
+/* A node's attributes alone: what the kernel has of its content stays. */
+void notices_add_attributes(void *notices, uint64_t nodeid);
 /* Sends and empties. Returns how many were sent. Blocks until requests under way in these folders
  * are answered. */
 size_t notices_send(struct notices *notices, struct session *session);

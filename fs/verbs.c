@@ -363,7 +363,7 @@ int daemon_perform(void *arg, const char *verb, const json_t *request, json_t *a
     } verbs[] = {
         {"hello", do_hello, false}, {"attach", do_attach, true},  {"detach", do_detach, true},
         {"mount", do_mount, false}, {"umount", do_umount, false}, {"status", do_status, false},
-        {"stop", do_stop, false},   {"rename", do_rename, true},
+        {"stop", do_stop, false},   {"rename", do_rename, true},  {"settle", daemon_settle, true},
     };
     struct daemon *d = arg;
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {

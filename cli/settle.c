@@ -1,0 +1,315 @@
+#include "cli/settle.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/path.h"
+#include "base/progress.h"
+#include "cli/compose.h"
+#include "cli/difference.h"
+#include "cli/point.h"
+#include "cli/print.h"
+#include "cli/show_env.h"
+#include "env/settle.h"
+#include "fs/control.h"
+
+enum { BATCH = 1000 }; /* files in a message, far below CONTROL_LIMIT */
+
+void settled_release(struct settled *s)
+{
+    manifest_free(s->before);
+    for (size_t i = 0; i < s->n_problems; i++) {
+        free(s->problems[i].what);
+        free(s->problems[i].why);
+    }
+    free(s->problems);
+    *s = (struct settled){.before = NULL};
+}
+
+struct work {
+    struct session *session;
+    struct env *env;
+    const struct settle_options *options;
+    struct settled *result;
+    struct interp *interp;
+    struct view *before, *after;
+    struct manifest *next;
+    struct settle settle;
+    char *upper, *root;
+    const char *names[3];
+    struct settle_from from;
+    struct wheel_options wheel;
+    struct control *control;
+};
+
+static void work_release(struct work *w)
+{
+    settle_release(&w->settle);
+    if (w->before)
+        view_unref(w->before);
+    if (w->after)
+        view_unref(w->after);
+    manifest_free(w->next);
+    interp_free(w->interp);
+    control_close(w->control);
+    free(w->upper);
+    free(w->root);
+}
+
+/* ---- what there is ---- */
+
+static struct wheel_compile compile_of(const struct manifest *m)
+{
+    struct wheel_compile compile = {.enabled = !settings_flag(m, "no-compile"), .levels = 1};
+    const char **levels = settings_words(m, "optimize");
+    for (size_t i = 0; levels && levels[i]; i++)
+        if (levels[i][0] >= '0' && levels[i][0] <= '2')
+            compile.levels |= 1u << (levels[i][0] - '0');
+    free(levels);
+    return compile;
+}
+
+static int prepare(struct work *w, struct verror *err)
+{
+    const struct manifest *m = w->env->manifest;
+    int r = session_store(w->session, err);
+    if (r == 0)
+        r = store_lock_shared(w->session->store, err);
+    if (r == 0)
+        r = interp_load(&w->session->home, m->executable, &w->interp, err);
+    if (r == 0)
+        r = compose_view(w->session->store, m, NULL, &w->before, err);
+    if (r < 0)
+        return r;
+    w->root = hub_path(&w->session->home, w->env->name);
+    w->names[0] = m->address;
+    w->names[1] = w->root;
+    w->from = (struct settle_from){.manifest = m,
+                                   .view = w->before,
+                                   .upper = w->upper,
+                                   .root = w->root,
+                                   .names = w->names,
+                                   .target = &w->interp->target};
+    w->wheel.compile = compile_of(m);
+    w->wheel.jobs = w->options->jobs;
+    w->wheel.warn = print_wheel_warning;
+    return 0;
+}
+
+static int look(struct work *w, struct verror *err)
+{
+    struct progress *progress = progress_new("settling", w->options->quiet || print_quiet());
+    w->wheel.progress = progress;
+    int r = settle_read(&w->from, &w->wheel, &w->settle, err);
+    bool go = r == 0 && !(w->options->wait && w->settle.unfinished);
+    if (go && !w->options->dry_run)
+        r = settle_ingest(&w->settle, w->session->store, &w->wheel, err);
+    progress_finish(progress);
+    w->wheel.progress = NULL;
+    if (r < 0 || !go)
+        return r;
+    w->next = manifest_copy(w->env->manifest);
+    settle_apply(&w->settle, w->next);
+    if (w->options->dry_run) /* the images are not known */
+        return 0;
+    r = compose_view(w->session->store, w->next, NULL, &w->after, err);
+    return r < 0 ? r : settle_compare(&w->settle, &w->from, w->after, err);
+}
+
+/* ---- asking the daemon ---- */
+
+static int ask(struct work *w, const char *step, json_t *argument, json_t **ret, struct verror *err)
+{
+    json_t *answer = NULL, *images = json_array();
+    struct manifest *before = w->result->before; /* NULL: no package is new */
+    for (size_t i = 0; before && i < w->next->n_packages; i++) {
+        const struct manifest_package *p = &w->next->packages[i];
+        const struct manifest_package *old = manifest_find(before, p->normalised);
+        if (!old || !sha256_equal(&old->image.id, &p->image.id))
+            json_array_append_new(images, json_integer(p->image.number));
+    }
+    json_t *request = json_pack("{s:s, s:s, s:o, s:o}", "do", "settle", "env", w->env->name, step,
+                                argument, "images", images);
+    int r = control_call(w->control, request, &answer, err);
+    if (r < 0)
+        return verror_prefix(err, "settling environment %s", w->env->name), r;
+    if (ret)
+        *ret = answer;
+    else
+        json_decref(answer);
+    return 0;
+}
+
+static int hide(struct work *w, struct verror *err)
+{
+    if (!w->settle.n_hidden)
+        return 0;
+    json_t *paths = json_array();
+    for (size_t i = 0; i < w->settle.n_hidden; i++)
+        json_array_append_new(paths, json_string(w->settle.hidden[i]));
+    return ask(w, "hide", paths, NULL, err);
+}
+
+/* Folders that were moved may show what an image has that leaves. */
+static int absorb(struct work *w, struct verror *err)
+{
+    json_t *images = json_array();
+    for (size_t i = 0; i < w->env->manifest->n_packages; i++) {
+        const struct manifest_package *p = &w->env->manifest->packages[i];
+        const struct manifest_package *now = manifest_find(w->next, p->normalised);
+        char hex[SHA256_HEX_SIZE];
+        if (now && sha256_equal(&now->image.id, &p->image.id))
+            continue;
+        sha256_to_hex(&p->image.id, hex);
+        json_array_append_new(images, json_string(hex));
+    }
+    if (json_array_size(images))
+        return ask(w, "absorb", images, NULL, err);
+    json_decref(images);
+    return 0;
+}
+
+static int give_way(struct work *w, struct verror *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < w->settle.n_files;) {
+        json_t *files = json_array();
+        uint64_t bytes = 0;
+        for (; i < w->settle.n_files && json_array_size(files) < BATCH; i++) {
+            const struct settle_file *f = &w->settle.files[i];
+            json_t *path = f->gives_way ? json_string(f->path) : NULL; /* NULL: not UTF-8 */
+            if (!path)
+                continue;
+            bytes += (uint64_t)f->size;
+            json_array_append_new(files, json_pack("[o, I, I, I, I]", path, (json_int_t)f->ino,
+                                                   (json_int_t)f->size, (json_int_t)f->mtime_ns,
+                                                   (json_int_t)f->ctime_ns));
+        }
+        if (!json_array_size(files)) {
+            json_decref(files);
+            break;
+        }
+        json_t *answer = NULL;
+        r = ask(w, "give-way", files, &answer, err);
+        w->result->files += (size_t)json_integer_value(json_object_get(answer, "gone"));
+        w->result->bytes += bytes;
+        json_decref(answer);
+    }
+    return r;
+}
+
+/* ---- doing it ---- */
+
+static const char *installers(const struct settle *s)
+{
+    bool pip = false, uv = false;
+    for (size_t i = 0; i < s->n_dists; i++) {
+        const char *name = s->dists[i]->installer ? s->dists[i]->installer : "";
+        pip |= strcmp(name, "pip") == 0;
+        uv |= strcmp(name, "uv") == 0;
+    }
+    return pip && uv ? "by pip and uv" : uv ? "by uv" : pip ? "by pip" : "from inside";
+}
+
+static int make_generation(struct work *w, struct verror *err)
+{
+    struct manifest *m = manifest_copy(w->next);
+    free(m->reason);
+    m->reason = xstrdup(installers(&w->settle));
+    int r = hide(w, err);
+    if (r == 0)
+        r = absorb(w, err);
+    if (r < 0) {
+        manifest_free(m);
+        return r;
+    }
+    w->result->before = manifest_copy(w->env->manifest);
+    r = env_commit(w->env, m, err);
+    return r < 0 ? r : attach_env(w->control, w->env->name, err);
+}
+
+static int change(struct work *w, struct verror *err)
+{
+    int r = 0;
+    bool differs = manifests_differ(w->env->manifest, w->next);
+    if (w->options->dry_run) {
+        if (differs) {
+            w->result->before = manifest_copy(w->env->manifest);
+            manifest_free(w->env->manifest);
+            w->env->manifest = manifest_copy(w->next);
+        }
+        return 0;
+    }
+    if (differs)
+        r = make_generation(w, err);
+    if (r == 0)
+        r = give_way(w, err);
+    return r < 0 ? r : ask(w, "sweep", json_true(), NULL, err);
+}
+
+static int settle(struct work *w, struct verror *err)
+{
+    int r = prepare(w, err);
+    if (r == 0)
+        r = look(w, err);
+    if (r == 0 && w->next)
+        r = change(w, err);
+    w->result->unfinished = r == 0 && !w->next;
+    w->result->problems = w->settle.problems;
+    w->result->n_problems = w->settle.n_problems;
+    w->settle.problems = NULL;
+    w->settle.n_problems = 0;
+    return r;
+}
+
+int settle_env(struct session *s, struct env *env, const struct settle_options *options,
+               struct settled *ret, struct verror *err)
+{
+    struct work w = {.session = s, .env = env, .options = options, .result = ret};
+    *ret = (struct settled){.before = NULL};
+    w.upper = upper_path(env);
+    if (daemon_unwanted() || !edits_any(w.upper)) {
+        free(w.upper);
+        return 0;
+    }
+    int r = control_start(&s->home, &w.control, err);
+    if (no_fuse(r)) { /* then nobody wrote anything since it was settled last */
+        verror_release(err);
+        r = 0;
+    } else if (r == 0) {
+        r = attach_env(w.control, env->name, err);
+        if (r == 0)
+            r = look_at_env(&s->home, env->name, err);
+        flush_env(&s->home, env->name);
+        if (r == 0)
+            r = settle(&w, err);
+    }
+    work_release(&w);
+    return r;
+}
+
+int settle_ahead(struct session *s, const struct env *env, char *const *dist_infos, size_t n,
+                 struct verror *err)
+{
+    struct settle_options options = {.quiet = true, .jobs = 1};
+    struct settled result = {.before = NULL};
+    struct work w = {
+        .session = s, .env = (struct env *)(uintptr_t)env, .options = &options, .result = &result};
+    struct installed *in = NULL;
+    w.upper = upper_path(env);
+    int r = prepare(&w, err);
+    const struct installed_tree tree = {.root = w.upper, .names = w.names};
+    if (r == 0)
+        r = installed_read(&tree, w.from.target, (const char *const *)dist_infos, n, &w.wheel, &in,
+                           err);
+    for (size_t i = 0; r == 0 && i < installed_count(in); i++)
+        if (installed_dist(in, i)->n_edits) /* still being written, or settled otherwise */
+            installed_dist(in, i)->state = INSTALLED_EDITABLE;
+    if (r == 0)
+        r = installed_ingest(in, s->store, &w.wheel, err);
+    installed_free(in);
+    work_release(&w);
+    return r;
+}

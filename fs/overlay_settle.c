@@ -1,0 +1,688 @@
+#include "fs/overlay_settle.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/mem.h"
+#include "base/strbuf.h"
+#include "fs/overlay_internal.h"
+
+/* ---- ways ---- */
+
+static const char *next_component(const char **path, size_t *len)
+{
+    const char *name = *path;
+    *len = strcspn(name, "/");
+    *path = name + *len + (name[*len] == '/');
+    return name;
+}
+
+static bool drop_whiteout(struct oentry *e, int fd, int *r)
+{
+    if (!e->whiteout)
+        return false;
+    *r = fd < 0 ? fd : upper_drop_whiteout(fd, e->name);
+    if (*r == 0)
+        e->whiteout = false;
+    return *r == 0;
+}
+
+static int add_whiteout(struct onode *dir, const char *name, size_t len)
+{
+    struct oentry *e = onode_entry_make(dir, name, len);
+    if (e->whiteout)
+        return 0;
+    int fd = onode_dir_fd(dir);
+    int r = fd < 0 ? fd : upper_add_whiteout(fd, e->name);
+    e->whiteout = r == 0;
+    onode_drop_if_bare(e);
+    return r;
+}
+
+/* The folder of the upper that holds the last component of a path, loaded. in: called with each
+ * folder on the way, the root excepted. */
+static int find_folder(struct overlay *ov, const char *path,
+                       int (*in)(struct onode *dir, const struct overlay_settling *s),
+                       const struct overlay_settling *s, struct onode **ret, const char **name)
+{
+    struct onode *dir = ov->root;
+    for (;;) {
+        size_t len;
+        const char *component = next_component(&path, &len);
+        int r = dir->upper ? onode_load(dir) : -ENOENT;
+        if (r < 0)
+            return r;
+        if (!*path) {
+            *ret = dir;
+            *name = component;
+            return 0;
+        }
+        const struct oentry *e = onode_entry(dir, component, len);
+        if (!e || !e->node || e->node->type != S_IFDIR)
+            return -ENOENT;
+        dir = e->node;
+        if (dir->redirect_image)
+            return -EXDEV;
+        r = in ? in(dir, s) : 0;
+        if (r < 0)
+            return r;
+    }
+}
+
+static int find_entry(struct overlay *ov, const char *path, struct onode **dir,
+                      struct oentry **entry)
+{
+    const char *name;
+    int r = find_folder(ov, path, NULL, NULL, dir, &name);
+    if (r < 0)
+        return r;
+    *entry = onode_entry(*dir, name, strlen(name));
+    return *entry ? 0 : -ENOENT;
+}
+
+/* ---- hiding ---- */
+
+/* The topmost component that is not there is what is hidden. */
+static int hide(struct overlay *ov, const char *path)
+{
+    struct place here;
+    onode_place(ov->root, &here);
+    int r = 0;
+    for (bool more = true; r == 0 && more;) {
+        size_t len;
+        struct place next;
+        const char *name = next_component(&path, &len);
+        r = overlay_child(&here, name, len, &next);
+        more = r == 0 && *path;
+        if (r == -ENOENT) {
+            struct onode *dir;
+            here.overlay = ov;
+            r = overlay_raise(&here, false, &dir);
+            here.overlay = NULL;
+            if (r == 0)
+                r = add_whiteout(dir, name, len);
+        }
+        place_release(&here);
+        here = next;
+    }
+    place_release(&here);
+    return r;
+}
+
+int overlay_hide(struct overlay *ov, const char *path)
+{
+    overlay_lock(ov);
+    int r = hide(ov, path);
+    overlay_unlock(ov);
+    return r;
+}
+
+/* ---- opaque folders ---- */
+
+static bool may_show(const struct overlay *ov, struct view_node node,
+                     const struct overlay_settling *s)
+{
+    uint32_t layer;
+    return node.kind != VIEW_MERGED && view_layer_behind(tree_view(ov->tree), node, &layer) &&
+           layer < s->n_layers && s->layers[layer];
+}
+
+struct showing {
+    struct onode *dir;
+    const struct overlay_settling *s;
+    int r;
+};
+
+/* A name that would show: it is hidden one by one, unless it comes from the upper. */
+static bool hide_name(void *arg, const char *name, size_t len, struct view_node node,
+                      uint64_t cookie)
+{
+    struct showing *h = arg;
+    (void)cookie;
+    const struct oentry *e = onode_entry(h->dir, name, len);
+    if ((e && (e->node || e->whiteout)) || may_show(h->dir->ov, node, h->s))
+        return true;
+    h->r = add_whiteout(h->dir, name, len);
+    return h->r == 0;
+}
+
+/* Its folders were made where nothing showed, and must not begin to merge. */
+static int close_folders(struct onode *dir, struct view_node lower)
+{
+    const struct view *view = tree_view(dir->ov->tree);
+    for (size_t i = 0; i < dir->n; i++) {
+        const struct oentry *e = dir->entries[i];
+        struct onode *n = e->node;
+        struct view_node below;
+        if (!n || !n->upper || n->type != S_IFDIR || n->opaque || n->redirect_image ||
+            !view_lookup(view, lower, e->name, e->len, &below))
+            continue;
+        int fd = onode_dir_fd(n);
+        int r = fd < 0 ? fd : upper_set_opaque(fd);
+        if (r < 0)
+            return r;
+        n->opaque = true;
+    }
+    return 0;
+}
+
+static int drop_opaque(struct onode *dir)
+{
+    int fd = onode_dir_fd(dir);
+    int r = fd < 0 ? fd : io_unlinkat(fd, UPPER_OPAQUE, 0);
+    if (r < 0 && r != -ENOENT)
+        return r;
+    dir->opaque = false;
+    dir->has_lower = onode_find_lower(dir, &dir->lower);
+    for (size_t i = 0; i < dir->n; i++) {
+        struct onode *n = dir->entries[i]->node;
+        if (n)
+            n->has_lower = onode_find_lower(n, &n->lower);
+    }
+    return 0;
+}
+
+/* An opaque folder that shows the same without the mark. */
+static int open_folder(struct onode *dir, const struct overlay_settling *s)
+{
+    struct view_node lower;
+    const struct oentry *e = dir->links;
+    if (!dir->opaque || !onode_lower(e->dir, e->name, e->len, &lower) ||
+        lower_type(dir->ov->tree, lower) != S_IFDIR)
+        return 0;
+    int r = onode_load(dir);
+    if (r == 0)
+        r = close_folders(dir, lower);
+    struct showing h = {.dir = dir, .s = s, .r = r};
+    if (r == 0)
+        view_readdir(tree_view(dir->ov->tree), lower, 0, hide_name, &h);
+    return h.r < 0 ? h.r : drop_opaque(dir);
+}
+
+/* ---- giving way ---- */
+
+static int64_t ns_of(struct timespec t)
+{
+    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static bool is_version(int fd, const char *name, const struct overlay_version *v)
+{
+    struct stat st;
+    return fstatat(fd, name, &st, AT_SYMLINK_NOFOLLOW) == 0 && st.st_nlink == 1 &&
+           st.st_ino == v->ino && st.st_size == v->size && ns_of(st.st_mtim) == v->mtime_ns &&
+           ns_of(st.st_ctim) == v->ctime_ns;
+}
+
+/* The node has what the tree has from now on. */
+static void rely_on_tree(struct oentry *e, struct view_node lower, const struct overlay_settling *s)
+{
+    struct onode *n = e->node;
+    uint64_t nodeid = n->nodeid;
+    n->upper = n->dirty = n->own_mtime = n->fresh = false;
+    n->has_lower = true;
+    n->lower = lower;
+    n->attr = (struct upper_attr)UPPER_ATTR_NONE;
+    n->ctime_ns = 0;
+    n->ino = 0;
+    bool held = s->held(s->held_arg, nodeid);
+    if (!held || nodeid == tree_nodeid(n->ov->tree, lower)) {
+        if (n->n == 0) {
+            onode_unlink(e);
+            onode_free(n);
+            onode_drop_if_bare(e);
+        }
+    }
+    if (held)
+        s->attributes(s->arg, nodeid);
+}
+
+static int give_way(struct overlay *ov, const char *path, const struct overlay_version *version,
+                    const struct overlay_settling *s)
+{
+    struct onode *dir;
+    const char *name;
+    struct view_node lower;
+    int r = find_folder(ov, path, open_folder, s, &dir, &name);
+    if (r < 0)
+        return r;
+    struct oentry *e = onode_entry(dir, name, strlen(name));
+    struct onode *n = e ? e->node : NULL;
+    if (!n || !n->upper || n->type == S_IFDIR)
+        return -ENOENT;
+    if (n->links != e || e->next_link)
+        return -EMLINK;
+    int fd = onode_dir_fd(dir);
+    if (fd < 0)
+        return fd;
+    if (!is_version(fd, name, version) || !onode_lower(dir, name, e->len, &lower) ||
+        lower_type(ov->tree, lower) != n->type)
+        return -ESTALE;
+    drop_whiteout(e, fd, &r);
+    if (r == 0)
+        r = io_unlinkat(fd, name, 0);
+    if (r < 0)
+        return r;
+    n->dirty = false; /* what was not synced is in the store */
+    onode_close(n);
+    rely_on_tree(e, lower, s);
+    return 0;
+}
+
+int overlay_give_way(struct overlay *ov, const char *path, const struct overlay_version *version,
+                     const struct overlay_settling *s)
+{
+    overlay_lock(ov);
+    int r = ov->tree ? give_way(ov, path, version, s) : -ESTALE;
+    overlay_unlock(ov);
+    return r;
+}
+
+/* ---- setting aside ---- */
+
+static int make_folders(int to, const char *path)
+{
+    for (const char *slash = strchr(path, '/'); slash; slash = strchr(slash + 1, '/')) {
+        _cleanup_free_ char *dir = xstrndup(path, (size_t)(slash - path));
+        int r = io_mkdirat(to, dir, 0755);
+        if (r < 0 && r != -EEXIST)
+            return r;
+    }
+    return 0;
+}
+
+/* Who has it open goes on with it under another name. */
+static int keep_open(struct onode *n, int fd, const char *name)
+{
+    char orphan[64];
+    if (n->type != S_IFREG || n->links->next_link)
+        return 0;
+    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
+    if (orphans < 0)
+        return orphans;
+    upper_temporary(&n->ov->upper, "o", orphan);
+    if (linkat(fd, name, orphans, orphan, 0) < 0)
+        return -errno;
+    n->orphan = n->ov->upper.serial;
+    return 0;
+}
+
+static int set_aside(struct overlay *ov, const char *path, int to, const struct overlay_settling *s)
+{
+    struct onode *dir;
+    struct oentry *e;
+    int r = find_entry(ov, path, &dir, &e);
+    if (r < 0)
+        return r;
+    struct onode *n = e->node;
+    if (!n || !n->upper || n->type == S_IFDIR)
+        return -ENOENT;
+    int fd = onode_dir_fd(dir);
+    r = fd < 0 ? fd : make_folders(to, path);
+    if (r == 0)
+        r = keep_open(n, fd, e->name);
+    if (r == 0)
+        drop_whiteout(e, fd, &r);
+    if (r == 0)
+        r = io_renameat(fd, e->name, to, path);
+    if (r < 0) {
+        overlay_drop_orphan(n);
+        return r;
+    }
+    onode_unlink(e);
+    if (!n->links) {
+        overlay_removed(n);
+        if (!s->held(s->held_arg, n->nodeid)) {
+            overlay_drop_orphan(n);
+            if (nodeid_is_table(n->nodeid))
+                onode_free(n);
+        }
+    }
+    onode_touch(dir);
+    s->changed(s->arg, dir->nodeid, e->name, e->len);
+    s->changed(s->arg, dir->nodeid, NULL, 0);
+    onode_drop_if_bare(e);
+    return 0;
+}
+
+int overlay_set_aside(struct overlay *ov, const char *path, int to,
+                      const struct overlay_settling *s)
+{
+    overlay_lock(ov);
+    int r = set_aside(ov, path, to, s);
+    overlay_unlock(ov);
+    return r;
+}
+
+static int unhide(struct overlay *ov, const char *path, const struct overlay_settling *s)
+{
+    struct onode *dir;
+    struct oentry *e;
+    int r = find_entry(ov, path, &dir, &e);
+    if (r < 0)
+        return r;
+    if (!drop_whiteout(e, onode_dir_fd(dir), &r))
+        return r < 0 ? r : -ENOENT;
+    onode_touch(dir);
+    s->changed(s->arg, dir->nodeid, e->name, e->len);
+    s->changed(s->arg, dir->nodeid, NULL, 0);
+    onode_drop_if_bare(e);
+    return 0;
+}
+
+int overlay_unhide(struct overlay *ov, const char *path, const struct overlay_settling *s)
+{
+    overlay_lock(ov);
+    int r = unhide(ov, path, s);
+    overlay_unlock(ov);
+    return r;
+}
+
+/* ---- all folders of the layer on disk ---- */
+
+struct folders {
+    char **list; /* each behind the one it lies in */
+    size_t n, alloc;
+};
+
+static void add_folder(struct folders *f, const char *parent, const char *name)
+{
+    f->list = xgrow(f->list, &f->alloc, f->n + 1, sizeof(char *));
+    f->list[f->n++] = xasprintf("%s%s%s", parent, parent[0] ? "/" : "", name);
+}
+
+static void folders_release(struct folders *f)
+{
+    for (size_t i = 0; i < f->n; i++)
+        free(f->list[i]);
+    free(f->list);
+}
+
+static bool is_folder(int fd, const struct dirent *de)
+{
+    struct stat st;
+    if (de->d_type != DT_UNKNOWN)
+        return de->d_type == DT_DIR;
+    return fstatat(fd, de->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISDIR(st.st_mode);
+}
+
+static bool was_moved(int dir)
+{
+    return faccessat(dir, UPPER_REDIRECT, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+}
+
+static void find_in(struct folders *f, const char *path, DIR *dir)
+{
+    _cleanup_free_ char *parent = xstrdup(path); /* the list may move */
+    const struct dirent *de;
+    while ((de = readdir(dir)))
+        if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0 &&
+            !upper_is_own(de->d_name, strlen(de->d_name)) && is_folder(dirfd(dir), de))
+            add_folder(f, parent, de->d_name);
+}
+
+/* root: the layer's, a descriptor of the caller's own. What goes meanwhile is passed over. moved:
+ * those in folders that were moved, too. */
+static void find_folders(int root, bool moved, struct folders *ret)
+{
+    add_folder(ret, "", "");
+    for (size_t i = 0; i < ret->n; i++) {
+        int fd = upper_beneath(root, ret->list[i], O_RDONLY | O_DIRECTORY);
+        if (fd < 0)
+            continue;
+        DIR *dir = moved || !was_moved(fd) ? fdopendir(fd) : NULL;
+        if (dir)
+            find_in(ret, ret->list[i], dir);
+        if (dir)
+            closedir(dir);
+        else
+            close(fd);
+    }
+}
+
+static int overlay_folders(struct overlay *ov, bool moved, struct folders *ret)
+{
+    *ret = (struct folders){.n = 0};
+    overlay_lock(ov);
+    int root = upper_exists(&ov->upper) ? fcntl(ov->upper.root, F_DUPFD_CLOEXEC, 3) : -ENOENT;
+    overlay_unlock(ov);
+    if (root < 0)
+        return root == -ENOENT ? 0 : -EMFILE;
+    find_folders(root, moved, ret);
+    close(root);
+    return 0;
+}
+
+/* ---- sweeping ---- */
+
+/* A folder with nothing below it, not read yet: its marks say nothing, whatever they are, unless it
+ * was moved. */
+static int sweep_unread(struct overlay *ov, const char *path)
+{
+    const struct dirent *de;
+    int fd = upper_beneath(ov->upper.root, path, O_RDONLY | O_DIRECTORY);
+    if (fd < 0)
+        return fd == -ENOENT ? 0 : fd;
+    DIR *dir = was_moved(fd) ? NULL : fdopendir(fd);
+    if (!dir) {
+        close(fd);
+        return 0;
+    }
+    int r = 0;
+    while (r == 0 && (de = readdir(dir)))
+        if (upper_is_own(de->d_name, strlen(de->d_name)) && !is_folder(fd, de))
+            r = io_unlinkat(fd, de->d_name, 0);
+    closedir(dir);
+    return r;
+}
+
+static int sweep_whiteouts(struct onode *dir, int fd)
+{
+    for (size_t i = dir->n; i-- > 0;) {
+        struct oentry *e = dir->entries[i];
+        struct view_node lower;
+        int r = 0;
+        if (e->whiteout && !onode_lower(dir, e->name, e->len, &lower))
+            drop_whiteout(e, fd, &r);
+        if (r < 0)
+            return r;
+        onode_drop_if_bare(e);
+    }
+    return 0;
+}
+
+static bool same_node(struct view_node a, struct view_node b)
+{
+    return a.kind == b.kind && a.index == b.index && (a.kind != VIEW_IMAGE || a.layer == b.layer);
+}
+
+/* An opaque folder where nothing is below; a folder that was moved away and back. */
+static int sweep_marks(struct onode *dir, int fd)
+{
+    struct view_node lower;
+    if (!dir->links)
+        return 0;
+    const struct oentry *e = dir->links;
+    bool below =
+        onode_lower(e->dir, e->name, e->len, &lower) && lower_type(dir->ov->tree, lower) == S_IFDIR;
+    if (dir->opaque && !below && !dir->redirect_image)
+        return drop_opaque(dir);
+    if (dir->opaque || !dir->redirect_image || !below || !dir->has_lower ||
+        !same_node(lower, dir->lower))
+        return 0;
+    int r = io_unlinkat(fd, UPPER_REDIRECT, 0);
+    if (r < 0)
+        return r;
+    free(dir->redirect_path);
+    free(dir->redirect_image);
+    dir->redirect_path = NULL;
+    dir->redirect_image = NULL;
+    return 0;
+}
+
+/* The log of attributes is written anew, when it says more than counts. */
+static int sweep_attributes(struct onode *dir, int fd)
+{
+    struct stat st;
+    bool any = false;
+    if (fstatat(fd, UPPER_ATTR, &st, AT_SYMLINK_NOFOLLOW) < 0)
+        return errno == ENOENT ? 0 : -errno;
+    _cleanup_close_ int work = upper_work(&dir->ov->upper);
+    if (work < 0)
+        return work;
+    (void)io_unlinkat(work, UPPER_ATTR, 0);
+    for (size_t i = 0; i < dir->n; i++) {
+        const struct oentry *e = dir->entries[i];
+        if (!e->node || e->node->upper || !onode_has_attr(e->node))
+            continue;
+        int r = upper_add_attr(work, e->name, &e->node->attr);
+        if (r < 0)
+            return r;
+        any = true;
+    }
+    return any ? io_renameat(work, UPPER_ATTR, fd, UPPER_ATTR) : io_unlinkat(fd, UPPER_ATTR, 0);
+}
+
+static bool holds_something(const struct onode *dir)
+{
+    for (size_t i = 0; i < dir->n; i++) {
+        const struct oentry *e = dir->entries[i];
+        if (e->whiteout || (e->node && (e->node->upper || onode_has_attr(e->node))))
+            return true;
+    }
+    return false;
+}
+
+/* A folder that says nothing: the tree has one there that is shown in the same way. */
+static int sweep_folder(struct onode *dir, const struct overlay_settling *s)
+{
+    struct stat st, below;
+    struct oentry *e = dir->links;
+    struct view_node lower;
+    if (!e || dir->opaque || dir->redirect_image || holds_something(dir) ||
+        !onode_lower(e->dir, e->name, e->len, &lower) ||
+        lower_type(dir->ov->tree, lower) != S_IFDIR)
+        return 0;
+    int parent = onode_dir_fd(e->dir);
+    int r = parent < 0 ? parent : upper_stat(parent, e->name, &st);
+    if (r < 0)
+        return r;
+    tree_stat(dir->ov->tree, lower, &below);
+    if ((st.st_mode & 0700) != (below.st_mode & 0700) || st.st_mode & 07000 ||
+        st.st_uid != geteuid())
+        return 0;
+    if (dir->ov->last_dir == dir)
+        overlay_drop_dir_fd(dir->ov);
+    parent = onode_dir_fd(e->dir);
+    if (parent < 0)
+        return parent;
+    if (unlinkat(parent, e->name, AT_REMOVEDIR) < 0)
+        return errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
+    int error = 0;
+    drop_whiteout(e, parent, &error);
+    dir->mtime_ns = 0;
+    rely_on_tree(e, lower, s);
+    return error;
+}
+
+/* The folder, read; or NULL unless `always`: it has nothing below it and was not read. */
+static int find_read(struct overlay *ov, const char *path, bool always, struct onode **ret)
+{
+    struct onode *dir = ov->root;
+    *ret = NULL;
+    for (;;) {
+        if (!always && !dir->loaded && !dir->has_lower && !dir->opaque && !dir->redirect_image)
+            return 0;
+        int r = dir->upper ? onode_load(dir) : -ENOENT;
+        if (r < 0)
+            return r;
+        if (!*path) {
+            *ret = dir;
+            return 0;
+        }
+        size_t len;
+        const char *name = next_component(&path, &len);
+        const struct oentry *e = onode_entry(dir, name, len);
+        if (!e || !e->node || e->node->type != S_IFDIR)
+            return -ENOENT;
+        dir = e->node;
+    }
+}
+
+static int sweep_one(struct overlay *ov, const char *path, const struct overlay_settling *s)
+{
+    struct onode *dir;
+    int r = find_read(ov, path, false, &dir);
+    if (r < 0)
+        return r == -ENOENT ? 0 : r;
+    if (!dir)
+        return sweep_unread(ov, path);
+    int fd = onode_dir_fd(dir);
+    r = fd < 0 ? fd : sweep_whiteouts(dir, fd);
+    if (r == 0)
+        r = sweep_marks(dir, fd);
+    if (r == 0)
+        r = sweep_attributes(dir, onode_dir_fd(dir));
+    return r < 0 ? r : sweep_folder(dir, s);
+}
+
+int overlay_sweep(struct overlay *ov, const struct overlay_settling *s)
+{
+    struct folders folders;
+    int r = overlay_folders(ov, false, &folders);
+    /* From the end: a folder is swept behind those in it. */
+    for (size_t i = folders.n; r == 0 && i-- > 0;) {
+        overlay_lock(ov);
+        r = ov->tree ? sweep_one(ov, folders.list[i], s) : -ESTALE;
+        overlay_unlock(ov);
+    }
+    folders_release(&folders);
+    return r;
+}
+
+/* ---- moved folders whose images leave ---- */
+
+static bool is_one_of(const struct sha256 *image, const struct sha256 *images, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        if (sha256_equal(image, &images[i]))
+            return true;
+    return false;
+}
+
+static int absorb_one(struct overlay *ov, const char *path, const struct sha256 *images, size_t n)
+{
+    struct onode *dir;
+    int r = find_read(ov, path, true, &dir);
+    if (r < 0 || !dir->redirect_image || !is_one_of(dir->redirect_image, images, n))
+        return r == -ENOENT ? 0 : r;
+    r = overlay_bring_all(dir);
+    int fd = r < 0 ? r : onode_dir_fd(dir);
+    r = fd < 0 ? fd : io_unlinkat(fd, UPPER_REDIRECT, 0);
+    if (r < 0)
+        return r;
+    free(dir->redirect_path);
+    free(dir->redirect_image);
+    dir->redirect_path = NULL;
+    dir->redirect_image = NULL;
+    return 0;
+}
+
+int overlay_absorb(struct overlay *ov, const struct sha256 *images, size_t n)
+{
+    struct folders folders;
+    int r = overlay_folders(ov, true, &folders);
+    for (size_t i = 0; r == 0 && i < folders.n; i++) {
+        overlay_lock(ov);
+        r = ov->tree ? absorb_one(ov, folders.list[i], images, n) : -ESTALE;
+        overlay_unlock(ov);
+    }
+    folders_release(&folders);
+    return r;
+}

@@ -1,0 +1,56 @@
+/* overlay_settle: what the upper holds gives way to the trees below it.
+ *
+ * When a generation has come below that brings what the upper has, the files up there are redundant
+ * (settling); when a package leaves, the edits of its files are set aside. Every step by itself
+ * leaves the shown tree as it is or as the command wants it, so a crash between two of them needs
+ * no undoing: whiteouts that a step needs are written before it, and names that are to be seen are
+ * freed of theirs last.
+ *
+ * Paths are relative to the environment's root. All functions take the overlay's lock for each
+ * path, never for long. They return 0 or a negative errno: -ENOENT no such thing in the upper,
+ * -ESTALE it is not what it was, -EXDEV it lies in a folder that was moved.
+ */
+#ifndef VENVFS_FS_OVERLAY_SETTLE_H
+#define VENVFS_FS_OVERLAY_SETTLE_H
+
+#include "fs/overlay.h"
+
+struct overlay_settling {
+    /* Layers of the tree that have just come from the upper: their files may show. */
+    const bool *layers;
+    size_t n_layers;
+    /* Does the kernel hold this nodeid? */
+    bool (*held)(void *arg, uint64_t nodeid);
+    void *held_arg;
+    /* What the kernel must be told: names, and nodes whose attributes (attributes()) or attributes
+     * and content (changed(), name NULL) are others. */
+    tree_change_fn changed;
+    void (*attributes)(void *arg, uint64_t nodeid);
+    void *arg;
+};
+
+/* A file as it was looked at on disk. */
+struct overlay_version {
+    uint64_t ino;
+    int64_t size, mtime_ns, ctime_ns;
+};
+
+/* A name that is not there shall stay so when a tree brings it. */
+int overlay_hide(struct overlay *overlay, const char *path);
+/* The file goes; the tree has the same at its path. Its nodeid stays while the kernel holds it, and
+ * writing to it brings it up again. -EMLINK: it has other names. */
+int overlay_give_way(struct overlay *overlay, const char *path,
+                     const struct overlay_version *version, const struct overlay_settling *s);
+/* Marks that say nothing any more go, and folders that hold nothing: after the tree has changed,
+ * and after files gave way. */
+int overlay_sweep(struct overlay *overlay, const struct overlay_settling *s);
+/* The file, link or special file moves to the same path below the folder `to`; what the tree has
+ * shows again. Who has it open keeps it. */
+int overlay_set_aside(struct overlay *overlay, const char *path, int to,
+                      const struct overlay_settling *s);
+/* A whiteout goes. */
+int overlay_unhide(struct overlay *overlay, const char *path, const struct overlay_settling *s);
+/* Moved folders of these images get files of their own, since the images leave. */
+int overlay_absorb(struct overlay *overlay, const struct sha256 *images, size_t n);
+
+#endif

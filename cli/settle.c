@@ -15,7 +15,8 @@
 #include "env/settle.h"
 #include "fs/control.h"
 
-enum { BATCH = 1000 }; /* files in a message, far below CONTROL_LIMIT */
+/* Files in a message, and bytes of it, far below CONTROL_LIMIT. */
+enum { BATCH = 2000, BATCH_BYTES = 2 << 20, NUMBERS_BYTES = 90 };
 
 void settled_release(struct settled *s)
 {
@@ -171,30 +172,57 @@ static int absorb(struct work *w, struct verror *err)
     return 0;
 }
 
+static json_t *entry_of(const struct settle_file *f)
+{
+    json_t *path = f->gives_way ? json_string(f->path) : NULL; /* NULL: not UTF-8 */
+    return path ? json_pack("[o, I, I, I, I]", path, (json_int_t)f->ino, (json_int_t)f->size,
+                            (json_int_t)f->mtime_ns, (json_int_t)f->ctime_ns)
+                : NULL;
+}
+
+/* Are they in one folder of site-packages, or of whatever has three folders above it? Then they
+ * should go together. */
+static bool belong_together(const char *a, const char *b)
+{
+    size_t same = 0, slashes = 0;
+    for (; a[same] && a[same] == b[same] && slashes < 4; same++)
+        slashes += a[same] == '/';
+    return slashes == 4;
+}
+
+/* Files from *next on that make one request. */
+static json_t *next_batch(const struct settle *s, size_t *next, uint64_t *bytes)
+{
+    json_t *files = json_array();
+    const char *last = "";
+    size_t size = 0;
+    for (; *next < s->n_files; ++*next) {
+        const struct settle_file *f = &s->files[*next];
+        size_t n = json_array_size(files);
+        if (size >= BATCH_BYTES || (n >= BATCH && !belong_together(last, f->path)))
+            break;
+        json_t *entry = entry_of(f);
+        if (!entry)
+            continue;
+        json_array_append_new(files, entry);
+        last = f->path;
+        size += strlen(f->path) + NUMBERS_BYTES;
+        *bytes += (uint64_t)f->size;
+    }
+    return files;
+}
+
 static int give_way(struct work *w, struct verror *err)
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < w->settle.n_files;) {
-        json_t *files = json_array();
-        uint64_t bytes = 0;
-        for (; i < w->settle.n_files && json_array_size(files) < BATCH; i++) {
-            const struct settle_file *f = &w->settle.files[i];
-            json_t *path = f->gives_way ? json_string(f->path) : NULL; /* NULL: not UTF-8 */
-            if (!path)
-                continue;
-            bytes += (uint64_t)f->size;
-            json_array_append_new(files, json_pack("[o, I, I, I, I]", path, (json_int_t)f->ino,
-                                                   (json_int_t)f->size, (json_int_t)f->mtime_ns,
-                                                   (json_int_t)f->ctime_ns));
-        }
+        json_t *answer = NULL, *files = next_batch(&w->settle, &i, &w->result->bytes);
         if (!json_array_size(files)) {
             json_decref(files);
             break;
         }
-        json_t *answer = NULL;
         r = ask(w, "give-way", files, &answer, err);
         w->result->files += (size_t)json_integer_value(json_object_get(answer, "gone"));
-        w->result->bytes += bytes;
         json_decref(answer);
     }
     return r;

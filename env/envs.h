@@ -5,6 +5,8 @@
  *   ENVS/NAME/slot       the slot number in nodeids, persisted, never reused (ENVS/.slots counts)
  *   ENVS/NAME/lock       held exclusively by whoever changes the environment
  *   ENVS/NAME/upper/     the private writable layer (env/upper_read.h)
+ *   ENVS/NAME/trash/     what left it when it was settled, being removed
+ *   ENVS/NAME/edits/N/   what left it because its packages left after generation N
  */
 #ifndef VENVFS_ENV_ENVS_H
 #define VENVFS_ENV_ENVS_H

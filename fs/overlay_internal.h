@@ -31,6 +31,7 @@ struct onode {
     mode_t type;          /* S_IFMT bits */
     bool upper;           /* it has a file of its own in the upper; else its bytes are below */
     bool removed;         /* no name leads to it any more */
+    bool goes;            /* overlay_settle.c, for the length of a call */
     bool let_go;          /* the kernel forgot it, and did not ask for it again */
     bool has_lower;
     struct view_node lower; /* in the overlay's tree, or in `tree` */
@@ -44,8 +45,9 @@ struct onode {
     char *redirect_path;
     struct oentry **entries; /* sorted by cookie, then name */
     size_t n, alloc;
-    int64_t mtime_ns; /* of the last change of its entries, 0: as on disk */
-    bool own_mtime;   /* that was set by somebody: what is below does not matter */
+    uint32_t holding, parting; /* overlay_settle.c: entries that hold something, and that go */
+    int64_t mtime_ns;          /* of the last change of its entries, 0: as on disk */
+    bool own_mtime;            /* that was set by somebody: what is below does not matter */
 
     /* files */
     struct upper_attr attr;      /* without a file of their own */

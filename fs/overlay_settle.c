@@ -125,6 +125,13 @@ int overlay_hide(struct overlay *ov, const char *path)
 
 /* ---- opaque folders ---- */
 
+static bool lower_folder(const struct onode *dir, struct view_node *ret)
+{
+    const struct oentry *e = dir->links;
+    return e && onode_lower(e->dir, e->name, e->len, ret) &&
+           lower_type(dir->ov->tree, *ret) == S_IFDIR;
+}
+
 static bool may_show(const struct overlay *ov, struct view_node node,
                      const struct overlay_settling *s)
 {
@@ -192,9 +199,7 @@ static int drop_opaque(struct onode *dir)
 static int open_folder(struct onode *dir, const struct overlay_settling *s)
 {
     struct view_node lower;
-    const struct oentry *e = dir->links;
-    if (!dir->opaque || !onode_lower(e->dir, e->name, e->len, &lower) ||
-        lower_type(dir->ov->tree, lower) != S_IFDIR)
+    if (!dir->opaque || !lower_folder(dir, &lower))
         return 0;
     int r = onode_load(dir);
     if (r == 0)
@@ -243,44 +248,193 @@ static void rely_on_tree(struct oentry *e, struct view_node lower, const struct 
         s->attributes(s->arg, nodeid);
 }
 
-static int give_way(struct overlay *ov, const char *path, const struct overlay_version *version,
-                    const struct overlay_settling *s)
+/* Files that give way together. */
+struct parting {
+    struct overlay *overlay;
+    const struct overlay_settling *s;
+    const char *trash;
+    int trash_fd;
+    uint64_t *dirs; /* nodeids of folders with counts */
+    size_t n_dirs, alloc_dirs;
+};
+
+static bool holds(const struct oentry *e)
+{
+    return e->node ? e->node->upper || onode_has_attr(e->node) : e->whiteout;
+}
+
+static void count(struct parting *p, struct onode *dir)
+{
+    if (dir->holding)
+        return;
+    for (size_t i = 0; i < dir->n; i++)
+        dir->holding += holds(dir->entries[i]);
+    p->dirs = xgrow(p->dirs, &p->alloc_dirs, p->n_dirs + 1, sizeof(*p->dirs));
+    p->dirs[p->n_dirs++] = dir->nodeid;
+}
+
+/* Is it shown in the same way when it is the tree's? */
+static bool same_folder(struct onode *dir, struct view_node lower)
+{
+    struct stat st, below;
+    int parent = onode_dir_fd(dir->links->dir);
+    if (parent < 0 || upper_stat(parent, dir->links->name, &st) < 0)
+        return false;
+    tree_stat(dir->ov->tree, lower, &below);
+    return (st.st_mode & 0700) == (below.st_mode & 0700) && !(st.st_mode & 07000) &&
+           st.st_uid == geteuid();
+}
+
+static bool may_go(struct onode *dir)
+{
+    struct view_node lower;
+    return dir->links && !dir->opaque && !dir->redirect_image && lower_folder(dir, &lower) &&
+           same_folder(dir, lower);
+}
+
+static void mark(struct parting *p, struct oentry *e)
+{
+    for (;;) {
+        struct onode *dir = e->dir;
+        e->node->goes = true;
+        count(p, dir);
+        if (++dir->parting != dir->holding || !may_go(dir))
+            return;
+        e = dir->links;
+    }
+}
+
+static int find_going(struct parting *p, const struct overlay_file *f)
 {
     struct onode *dir;
     const char *name;
     struct view_node lower;
-    int r = find_folder(ov, path, open_folder, s, &dir, &name);
+    int r = find_folder(p->overlay, f->path, open_folder, p->s, &dir, &name);
     if (r < 0)
         return r;
     struct oentry *e = onode_entry(dir, name, strlen(name));
     struct onode *n = e ? e->node : NULL;
-    if (!n || !n->upper || n->type == S_IFDIR)
+    if (!n || !n->upper || n->type == S_IFDIR || n->goes)
         return -ENOENT;
     if (n->links != e || e->next_link)
         return -EMLINK;
     int fd = onode_dir_fd(dir);
     if (fd < 0)
         return fd;
-    if (!is_version(fd, name, version) || !onode_lower(dir, name, e->len, &lower) ||
-        lower_type(ov->tree, lower) != n->type)
+    if (!is_version(fd, name, &f->version) || !onode_lower(dir, name, e->len, &lower) ||
+        lower_type(p->overlay->tree, lower) != n->type)
         return -ESTALE;
-    drop_whiteout(e, fd, &r);
-    if (r == 0)
-        r = io_unlinkat(fd, name, 0);
-    if (r < 0)
-        return r;
-    n->dirty = false; /* what was not synced is in the store */
-    onode_close(n);
-    rely_on_tree(e, lower, s);
+    mark(p, e);
     return 0;
 }
 
-int overlay_give_way(struct overlay *ov, const char *path, const struct overlay_version *version,
+/* In memory what went on disk. */
+static void part(struct parting *p, struct oentry *e)
+{
+    struct onode *n = e->node;
+    struct view_node lower;
+    for (size_t i = n->n; i-- > 0;)
+        if (n->entries[i]->node && n->entries[i]->node->goes)
+            part(p, n->entries[i]);
+    n->goes = false;
+    e->whiteout = false;
+    n->dirty = false; /* what was not synced is in the store */
+    onode_close(n);
+    if (n->ov->last_dir == n)
+        overlay_drop_dir_fd(n->ov);
+    n->mtime_ns = 0;
+    if (onode_lower(e->dir, e->name, e->len, &lower))
+        rely_on_tree(e, lower, p->s);
+}
+
+static int open_trash(struct parting *p)
+{
+    if (p->trash_fd >= 0)
+        return 0;
+    int r = io_mkdirat(AT_FDCWD, p->trash, 0700);
+    if (r < 0 && r != -EEXIST)
+        return r;
+    p->trash_fd = io_open(p->trash, O_RDONLY | O_DIRECTORY, 0);
+    return p->trash_fd < 0 ? p->trash_fd : 0;
+}
+
+/* It may have been emptied and removed since it was made. */
+static int move_to_trash(struct parting *p, int fd, const char *entry)
+{
+    char name[64];
+    int r = open_trash(p);
+    upper_temporary(&p->overlay->upper, "g", name);
+    if (r == 0)
+        r = io_renameat(fd, entry, p->trash_fd, name);
+    if (r != -ENOENT)
+        return r;
+    close(p->trash_fd);
+    p->trash_fd = -1;
+    r = open_trash(p);
+    return r < 0 ? r : io_renameat(fd, entry, p->trash_fd, name);
+}
+
+/* A whiteout of the name goes first: until then nothing shows differently. */
+static int remove_going(struct parting *p, struct oentry *e)
+{
+    int fd = onode_dir_fd(e->dir), r = fd;
+    if (r >= 0)
+        r = 0;
+    if (r == 0)
+        drop_whiteout(e, fd, &r);
+    return r < 0 ? r : move_to_trash(p, fd, e->name);
+}
+
+static int part_one(struct parting *p, const struct overlay_file *f)
+{
+    struct onode *dir;
+    struct oentry *e;
+    int r = find_entry(p->overlay, f->path, &dir, &e);
+    if (r < 0 || !e->node || !e->node->goes)
+        return 0; /* with its folder */
+    while (e->dir->goes)
+        e = e->dir->links;
+    r = remove_going(p, e);
+    if (r == 0)
+        part(p, e);
+    return r;
+}
+
+static int give_way(struct parting *p, struct overlay_file *files, size_t n)
+{
+    int r = 0;
+    for (size_t i = 0; i < n; i++)
+        files[i].result = find_going(p, &files[i]);
+    for (size_t i = 0; r == 0 && i < n; i++)
+        if (files[i].result == 0)
+            r = part_one(p, &files[i]);
+    return r;
+}
+
+/* What an error has left marked, too. */
+static void unmark(struct onode *dir)
+{
+    if (!dir)
+        return;
+    dir->holding = dir->parting = 0;
+    dir->goes = false;
+    for (size_t i = 0; i < dir->n; i++)
+        if (dir->entries[i]->node)
+            dir->entries[i]->node->goes = false;
+}
+
+int overlay_give_way(struct overlay *ov, struct overlay_file *files, size_t n, const char *trash,
                      const struct overlay_settling *s)
 {
+    struct parting p = {.overlay = ov, .s = s, .trash = trash, .trash_fd = -1};
     overlay_lock(ov);
-    int r = ov->tree ? give_way(ov, path, version, s) : -ESTALE;
+    int r = ov->tree ? give_way(&p, files, n) : -ESTALE;
+    for (size_t i = 0; i < p.n_dirs; i++)
+        unmark(onode_find(ov, p.dirs[i]));
     overlay_unlock(ov);
+    free(p.dirs);
+    if (p.trash_fd >= 0)
+        close(p.trash_fd);
     return r;
 }
 
@@ -508,9 +662,7 @@ static int sweep_marks(struct onode *dir, int fd)
     struct view_node lower;
     if (!dir->links)
         return 0;
-    const struct oentry *e = dir->links;
-    bool below =
-        onode_lower(e->dir, e->name, e->len, &lower) && lower_type(dir->ov->tree, lower) == S_IFDIR;
+    bool below = lower_folder(dir, &lower);
     if (dir->opaque && !below && !dir->redirect_image)
         return drop_opaque(dir);
     if (dir->opaque || !dir->redirect_image || !below || !dir->has_lower ||
@@ -551,44 +703,30 @@ static int sweep_attributes(struct onode *dir, int fd)
 
 static bool holds_something(const struct onode *dir)
 {
-    for (size_t i = 0; i < dir->n; i++) {
-        const struct oentry *e = dir->entries[i];
-        if (e->whiteout || (e->node && (e->node->upper || onode_has_attr(e->node))))
+    for (size_t i = 0; i < dir->n; i++)
+        if (holds(dir->entries[i]))
             return true;
-    }
     return false;
 }
 
-/* A folder that says nothing: the tree has one there that is shown in the same way. */
+/* A folder that says nothing. */
 static int sweep_folder(struct onode *dir, const struct overlay_settling *s)
 {
-    struct stat st, below;
-    struct oentry *e = dir->links;
     struct view_node lower;
-    if (!e || dir->opaque || dir->redirect_image || holds_something(dir) ||
-        !onode_lower(e->dir, e->name, e->len, &lower) ||
-        lower_type(dir->ov->tree, lower) != S_IFDIR)
-        return 0;
-    int parent = onode_dir_fd(e->dir);
-    int r = parent < 0 ? parent : upper_stat(parent, e->name, &st);
-    if (r < 0)
-        return r;
-    tree_stat(dir->ov->tree, lower, &below);
-    if ((st.st_mode & 0700) != (below.st_mode & 0700) || st.st_mode & 07000 ||
-        st.st_uid != geteuid())
+    struct oentry *e = dir->links;
+    if (holds_something(dir) || !may_go(dir) || !lower_folder(dir, &lower))
         return 0;
     if (dir->ov->last_dir == dir)
         overlay_drop_dir_fd(dir->ov);
-    parent = onode_dir_fd(e->dir);
+    int parent = onode_dir_fd(e->dir), r = 0;
     if (parent < 0)
         return parent;
     if (unlinkat(parent, e->name, AT_REMOVEDIR) < 0)
         return errno == ENOTEMPTY || errno == EEXIST ? 0 : -errno;
-    int error = 0;
-    drop_whiteout(e, parent, &error);
+    drop_whiteout(e, parent, &r);
     dir->mtime_ns = 0;
     rely_on_tree(e, lower, s);
-    return error;
+    return r;
 }
 
 /* The folder, read; or NULL unless `always`: it has nothing below it and was not read. */

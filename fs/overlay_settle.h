@@ -35,12 +35,21 @@ struct overlay_version {
     int64_t size, mtime_ns, ctime_ns;
 };
 
+struct overlay_file {
+    const char *path;
+    struct overlay_version version;
+    int result; /* 0: it gave way; -EMLINK: it has other names; else as above */
+};
+
 /* A name that is not there shall stay so when a tree brings it. */
 int overlay_hide(struct overlay *overlay, const char *path);
-/* The file goes; the tree has the same at its path. Its nodeid stays while the kernel holds it, and
- * writing to it brings it up again. -EMLINK: it has other names. */
-int overlay_give_way(struct overlay *overlay, const char *path,
-                     const struct overlay_version *version, const struct overlay_settling *s);
+/* The files go; the tree has the same at their paths. Their nodeids stay while the kernel holds
+ * them, and writing to one brings it up again. A folder in which nothing else is goes as one, so
+ * what goes together should be in one call. What is to be removed from disk is moved to `trash`, a
+ * folder on the same file system that is made when it is missing, for the caller to empty. An error
+ * that is not a file's own ends it. */
+int overlay_give_way(struct overlay *overlay, struct overlay_file *files, size_t n,
+                     const char *trash, const struct overlay_settling *s);
 /* Marks that say nothing any more go, and folders that hold nothing: after the tree has changed,
  * and after files gave way. */
 int overlay_sweep(struct overlay *overlay, const struct overlay_settling *s);

@@ -95,36 +95,63 @@ static int do_unhide(struct settling *s, const json_t *paths, struct verror *err
     return each_path(s, paths, unhide_one, err);
 }
 
-static int do_give_way(struct settling *s, const json_t *files, struct verror *err)
+static int read_file_entry(const json_t *entry, struct overlay_file *ret)
 {
-    json_t *kept = json_array(), *file;
+    json_t *path;
+    json_int_t ino, size, mtime, ctime;
+    if (json_unpack((json_t *)(uintptr_t)entry, "[o, I, I, I, I]", &path, &ino, &size, &mtime,
+                    &ctime) < 0 ||
+        !is_path(json_string_value(path)))
+        return -EINVAL;
+    *ret = (struct overlay_file){
+        .path = json_string_value(path),
+        .version = {.ino = (uint64_t)ino, .size = size, .mtime_ns = mtime, .ctime_ns = ctime}};
+    return 0;
+}
+
+static char *trash_of(const struct settling *s)
+{
+    return xasprintf("%s/%s/trash", s->daemon->home->envs, s->env);
+}
+
+static void tell_files(struct settling *s, const struct overlay_file *files, size_t n)
+{
+    json_t *kept = json_array();
     json_int_t gone = 0;
-    size_t i;
-    int r = 0;
-    json_array_foreach(files, i, file)
-    {
-        json_t *path;
-        json_int_t ino, size, mtime, ctime;
-        if (json_unpack(file, "[o, I, I, I, I]", &path, &ino, &size, &mtime, &ctime) < 0 ||
-            !is_path(json_string_value(path))) {
-            r = verror_set(err, EINVAL, "settling: an entry is no file");
-            break;
-        }
-        const struct overlay_version version = {
-            .ino = (uint64_t)ino, .size = size, .mtime_ns = mtime, .ctime_ns = ctime};
-        r = overlay_give_way(s->overlay, json_string_value(path), &version, &s->how);
-        if (is_of_path(r)) {
-            keep(kept, path, r);
-            r = 0;
-        } else if (r < 0) {
-            verror_errno(err, r, "%s of environment %s", json_string_value(path), s->env);
-            break;
-        } else {
-            gone++;
-        }
+    for (size_t i = 0; i < n; i++) {
+        json_t *path = json_string(files[i].path);
+        gone += files[i].result == 0;
+        if (files[i].result < 0)
+            keep(kept, path, files[i].result);
+        json_decref(path);
     }
     json_object_set_new(s->answer, "kept", kept);
     json_object_set_new(s->answer, "gone", json_integer(gone));
+}
+
+static int do_give_way(struct settling *s, const json_t *entries, struct verror *err)
+{
+    size_t n = json_array_size(entries), i;
+    struct overlay_file *files = xcalloc(n + 1, sizeof(*files));
+    _cleanup_free_ char *trash = trash_of(s);
+    json_t *entry;
+    int r = 0;
+    json_array_foreach(entries, i, entry)
+    {
+        if (read_file_entry(entry, &files[i]) < 0)
+            r = verror_set(err, EINVAL, "settling: an entry is no file");
+    }
+    if (r == 0) {
+        r = overlay_give_way(s->overlay, files, n, trash, &s->how);
+        if (r < 0)
+            verror_errno(err, r, "the upper layer of environment %s", s->env);
+    }
+    for (i = 0; r == 0 && i < n; i++)
+        if (files[i].result < 0 && !is_of_path(files[i].result))
+            r = verror_errno(err, files[i].result, "%s of environment %s", files[i].path, s->env);
+    if (r == 0)
+        tell_files(s, files, n);
+    free(files);
     return r;
 }
 
@@ -165,10 +192,20 @@ static int do_absorb(struct settling *s, const json_t *list, struct verror *err)
     return r < 0 && !err->message ? verror_errno(err, r, "folders of environment %s", s->env) : r;
 }
 
+/* A worker's. What stays goes at the next sweep. */
+static void empty_trash(void *arg, size_t worker)
+{
+    char *trash = arg;
+    (void)worker;
+    (void)path_remove_tree(trash);
+    free(trash);
+}
+
 static int do_sweep(struct settling *s, const json_t *yes, struct verror *err)
 {
     (void)yes;
     int r = overlay_sweep(s->overlay, &s->how);
+    pool_submit(s->daemon->context.workers, empty_trash, trash_of(s));
     return r < 0 ? verror_errno(err, r, "the upper layer of environment %s", s->env) : 0;
 }
 

@@ -82,6 +82,8 @@ int upper_create(struct upper *u)
     if (r < 0)
         return r == -EAGAIN ? -EROFS : r;
     r = io_mkdirat(AT_FDCWD, u->path, 0755);
+    if (r == 0 && chmod(u->path, 0755) < 0) /* whatever the umask: its mode is what is shown */
+        r = -errno;
     return r < 0 && r != -EEXIST ? r : open_root(u);
 }
 

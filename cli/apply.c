@@ -8,13 +8,13 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/address.h"
+#include "cli/aside.h"
 #include "cli/conflicts.h"
 #include "cli/difference.h"
 #include "cli/interrupt.h"
-#include "cli/point.h"
 #include "cli/print.h"
+#include "cli/settle.h"
 #include "cli/show_env.h"
-#include "env/edits.h"
 
 void apply_release(struct apply *a)
 {
@@ -160,7 +160,7 @@ int apply_open(struct apply *a, struct session *s, const char *given, const char
                const char *start, struct verror *err)
 {
     struct interp *interp;
-    int r = apply_open_as_is(a, s, given, err);
+    int r = apply_open_settled(a, s, given, err);
     if (r < 0)
         return r;
     if (python || start)
@@ -173,6 +173,35 @@ int apply_open(struct apply *a, struct session *s, const char *given, const char
         apply_interp(a, interp);
     else
         a->interp = interp;
+    return 0;
+}
+
+/* What pip or uv did inside comes first, as a generation of its own: so the change starts from what
+ * is there, and a rollback finds it. */
+static int settle_first(struct apply *a, struct verror *err)
+{
+    _cleanup_settled_ struct settled done = {.before = NULL};
+    const struct settle_options options = {.due = true, .quiet = print_quiet(), .jobs = a->jobs};
+    int r = aside_recover(a->session, a->env, err);
+    if (r == 0)
+        r = settle_env(a->session, a->env, &options, &done, err);
+    if (r < 0)
+        return r;
+    settled_tell(a->env, &done);
+    return 0;
+}
+
+int apply_open_settled(struct apply *a, struct session *s, const char *given, struct verror *err)
+{
+    int r = apply_open_as_is(a, s, given, err);
+    if (r == 0)
+        r = settle_first(a, err);
+    if (r < 0)
+        return r;
+    manifest_free(a->before);
+    manifest_free(a->next);
+    a->before = manifest_copy(a->env->manifest);
+    a->next = manifest_copy(a->env->manifest);
     return 0;
 }
 
@@ -279,7 +308,13 @@ int apply_commit(struct apply *a, const char *reason, struct verror *err)
         m->reason = xstrdup(reason);
         conflicts_warn(a->session->store, m);
         interrupt_removes_nothing();
-        int r = env_commit(a->env, m, err);
+        int r = a->before ? aside_before(a->session, a->env, m, &a->edits_aside, err) : 0;
+        if (r < 0) {
+            manifest_free(m);
+            return r;
+        }
+        a->aside_generation = a->before ? a->env->manifest->generation : 0;
+        r = env_commit(a->env, m, err);
         if (r < 0)
             return r;
     }
@@ -301,13 +336,14 @@ int apply_check_address(const struct apply *a, bool fallback, struct verror *err
     return address_check(&a->session->home, a->env, fallback, err);
 }
 
-/* A change of what lies below leaves the user's own files where they are. */
-static void tell_edits(const struct env *env)
+/* Whiteouts of what has left would hide what comes later. */
+static int clean_up(struct apply *a, struct verror *err)
 {
-    _cleanup_free_ char *upper = upper_path(env), *word = print_word(env->name);
-    if (edits_any(upper))
-        print_note("what was changed inside the environment stays on top: %s (venvfs diff %s)",
-                   upper, word);
+    if (a->edits_aside) {
+        _cleanup_free_ char *path = aside_path(a->env, a->aside_generation);
+        print_note("%zu edited files of packages that left are in %s now", a->edits_aside, path);
+    }
+    return a->aside_generation ? settle_sweep(a->session, a->env, err) : 0;
 }
 
 int apply_show(struct apply *a, bool fallback, struct verror *err)
@@ -319,7 +355,5 @@ int apply_show(struct apply *a, bool fallback, struct verror *err)
         return r;
     a->created = false;
     print_difference(a->before, a->env->manifest);
-    if (a->before && manifests_differ(a->before, a->env->manifest))
-        tell_edits(a->env);
-    return 0;
+    return clean_up(a, err);
 }

@@ -1,9 +1,10 @@
 /* Changing an environment: what create, install, uninstall, sync and mount have in common.
  *
- *   1. the environment is locked (env_open() or env_create())
+ *   1. the environment is locked (env_open() or env_create()), and settled (cli/settle.h)
  *   2. the store is locked shared, from the first "do we have it"
  *   3. the next manifest is built from the current one (lock_fulfil(), editables, seeds, removals)
- *   4. when it differs, env_commit() makes it the current generation (apply_commit())
+ *   4. when it differs, edits of what leaves are set aside (cli/aside.h), and env_commit() makes it
+ * the current generation (apply_commit())
  *   5. the daemon shows it, and the difference is printed (apply_show())
  *
  * Until 4 nothing has happened; apply_release() of an environment made here and not shown removes
@@ -29,8 +30,10 @@ struct apply {
     char *resolved;   /* what pip resolved, for the environment's resolved.txt, or NULL */
     char **editables; /* folders of the projects that are wanted editable */
     size_t n_editables;
-    bool reseed;  /* apply_interp() dropped the seed: apply_seed() brings it back */
-    bool created; /* the environment was made here and is not shown yet */
+    size_t edits_aside;        /* by apply_commit() */
+    unsigned aside_generation; /* that had them; 0: no generation was replaced */
+    bool reseed;               /* apply_interp() dropped the seed: apply_seed() brings it back */
+    bool created;              /* the environment was made here and is not shown yet */
     /* How packages are ingested: */
     bool compile;
     unsigned levels;
@@ -53,11 +56,14 @@ int apply_create(struct apply *a, struct session *s, const char *name, struct in
 int apply_create_like(struct apply *a, struct session *s, const char *name,
                       const struct manifest *like, const char *address, const char *prompt,
                       struct verror *err);
-/* An existing one, locked, with the compile options it has. Its interpreter stays when python and
- * start are NULL; else they say which as in interp_find(). */
+/* An existing one, locked and settled (cli/settle.h), with the compile options it has. Its
+ * interpreter stays when python and start are NULL; else they say which as in interp_find(). */
 int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
                const char *start, struct verror *err);
-/* The same for a change that needs no interpreter: nothing is ingested. */
+/* The same without the interpreter, for a change that ingests nothing. */
+int apply_open_settled(struct apply *a, struct session *s, const char *given, struct verror *err);
+/* The same again, for a change of something else than content: what was installed inside stays
+ * unsettled. */
 int apply_open_as_is(struct apply *a, struct session *s, const char *given, struct verror *err);
 /* Before an existing environment changes without being bound anew: does its address lead to it, so
  * that apply_show() can succeed? See address_check(). */

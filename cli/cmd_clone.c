@@ -11,6 +11,7 @@
 #include "cli/link.h"
 #include "cli/point.h"
 #include "cli/print.h"
+#include "cli/settle.h"
 #include "cli/show_env.h"
 #include "env/upper_copy.h"
 
@@ -41,12 +42,18 @@ static int copy_upper(struct session *s, const struct env *from, const struct en
     return r == 0 && interrupt_noted() ? verror_set(err, EINTR, "stopped") : r;
 }
 
-static int clone(struct session *s, const struct clone *o, const struct env *from,
+static int clone(struct session *s, const struct clone *o, struct env *from,
                  const struct env_place *p, struct verror *err)
 {
     _cleanup_apply_ struct apply a = APPLY_INIT;
     const char *prompt = o->prompt ? o->prompt : p->prompt;
-    int r = apply_create_like(&a, s, p->name, from->manifest, p->address, prompt, err);
+    _cleanup_settled_ struct settled done = {.before = NULL};
+    const struct settle_options settling = {.due = true, .quiet = print_quiet()};
+    int r = settle_env(s, from, &settling, &done, err);
+    if (r == 0) {
+        settled_tell(from, &done);
+        r = apply_create_like(&a, s, p->name, from->manifest, p->address, prompt, err);
+    }
     if (r == -EEXIST)
         env_place_hint_existing(p, o->fallback, err);
     if (r == 0)

@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "cli/apply.h"
+#include "cli/aside.h"
 #include "cli/commands.h"
 #include "cli/difference.h"
 #include "cli/point.h"
@@ -17,8 +18,8 @@ static const struct command_help help = {
     .about =
         "Makes generation N of an environment (venvfs history; by default the one before the\n"
         "current) the content of a new generation, and prints the difference. So nothing is\n"
-        "lost, and a rollback can be rolled back. What was changed inside the environment stays\n"
-        "on top.",
+        "lost, and a rollback can be rolled back. Edits of packages that leave are set aside,\n"
+        "those that generation N had come back; other files of the environment's own stay.",
     .max = 1,
 };
 
@@ -123,7 +124,7 @@ static int rollback(struct session *s, const struct rollback *o, struct verror *
     _cleanup_apply_ struct apply a = APPLY_INIT;
     unsigned number = o->number;
     struct manifest *target = NULL;
-    int r = apply_open_as_is(&a, s, o->env, err);
+    int r = apply_open_settled(&a, s, o->env, err);
     if (r == 0)
         r = apply_check_address(&a, o->fallback, err);
     if (r == 0)
@@ -145,7 +146,7 @@ static int rollback(struct session *s, const struct rollback *o, struct verror *
         r = apply_commit(&a, reason, err);
     if (r == 0)
         r = apply_show(&a, o->fallback, err);
-    return r;
+    return r < 0 ? r : aside_restore(s, a.env, number, err);
 }
 
 int cmd_rollback(int argc, char **argv)

@@ -228,6 +228,16 @@ static int give_way(struct work *w, struct verror *err)
     return r;
 }
 
+/* Was a package touched since the last time? */
+static int is_due(struct work *w, bool *ret, struct verror *err)
+{
+    json_t *answer = NULL;
+    int r = ask(w, "due", json_true(), &answer, err);
+    *ret = r == 0 && json_is_true(json_object_get(answer, "due"));
+    json_decref(answer);
+    return r;
+}
+
 /* ---- doing it ---- */
 
 static const char *installers(const struct settle *s)
@@ -307,14 +317,54 @@ int settle_env(struct session *s, struct env *env, const struct settle_options *
         verror_release(err);
         r = 0;
     } else if (r == 0) {
+        bool due = true;
         r = attach_env(w.control, env->name, err);
         if (r == 0)
             r = look_at_env(&s->home, env->name, err);
-        flush_env(&s->home, env->name);
-        if (r == 0)
+        if (r == 0 && options->due)
+            r = is_due(&w, &due, err);
+        if (r == 0 && due) {
+            flush_env(&s->home, env->name);
             r = settle(&w, err);
+        }
     }
     work_release(&w);
+    return r;
+}
+
+void settled_tell(const struct env *env, const struct settled *done)
+{
+    for (size_t i = 0; i < done->n_problems; i++)
+        print_warning("%s in %s is left as it is: %s", done->problems[i].what, env->name,
+                      done->problems[i].why);
+    if (!done->before)
+        return;
+    print_note("what was installed inside %s is its generation %u:", env->name,
+               env->manifest->generation);
+    print_difference(done->before, env->manifest);
+}
+
+int settle_sweep(struct session *s, const struct env *env, struct verror *err)
+{
+    _cleanup_free_ char *upper = upper_path(env);
+    struct control *control;
+    if (daemon_unwanted() || !edits_any(upper))
+        return 0;
+    int r = control_connect(&s->home, &control, err);
+    if (r == -ENOENT) { /* plain files are shown */
+        verror_release(err);
+        return 0;
+    }
+    if (r < 0)
+        return r;
+    json_t *answer = NULL;
+    r = look_at_env(&s->home, env->name, err); /* only what is in view has a layer */
+    if (r == 0)
+        r = control_call(control,
+                         json_pack("{s:s, s:s, s:b}", "do", "settle", "env", env->name, "sweep", 1),
+                         &answer, err);
+    control_close(control);
+    json_decref(r < 0 ? NULL : answer);
     return r;
 }
 

@@ -22,6 +22,7 @@ void settled_release(struct settled *settled);
 
 struct settle_options {
     bool dry_run; /* before and problems are filled; nothing is changed */
+    bool due;     /* nothing is done when the daemon knows that no package was touched */
     bool wait;    /* leave everything when an installation is unfinished */
     bool quiet;   /* no progress */
     size_t jobs;
@@ -32,6 +33,12 @@ struct settle_options {
  * there is no FUSE, nothing can have been written, and nothing is done. */
 int settle_env(struct session *s, struct env *env, const struct settle_options *options,
                struct settled *ret, struct verror *err);
+
+/* For people: what a settling before another change did, and left. */
+void settled_tell(const struct env *env, const struct settled *settled);
+/* Marks of the upper layer that say nothing any more go, after the tree below has changed. Nothing
+ * to do where no daemon is wanted or nothing is in the upper. */
+int settle_sweep(struct session *s, const struct env *env, struct verror *err);
 
 /* Makes images of distributions that an installer has just written, so that a later settling finds
  * them. Nothing else changes; what is not whole is passed over. The caller need not hold the

@@ -172,7 +172,7 @@ void control_serve(struct control_server *s, const struct control_handler *h)
         fds[2] = (struct pollfd){.fd = s->fd, .events = POLLIN};
         for (size_t i = 0; i < n; i++)
             fds[3 + i] = (struct pollfd){.fd = s->clients[i].fd, .events = POLLIN};
-        if (poll(fds, 3 + n, -1) < 0)
+        if (poll(fds, 3 + n, h->tick(h->arg)) < 0)
             continue;
         if (fds[0].revents)
             return;

@@ -18,6 +18,7 @@ struct control_handler {
     int (*perform)(void *arg, const char *verb, const json_t *request, json_t *answer,
                    struct verror *err);
     void (*event)(void *arg); /* `watched` became readable */
+    int (*tick)(void *arg);   /* after each of these; returns the milliseconds to the next, or -1 */
     void *arg;
     int watched;      /* a descriptor */
     int quit;         /* a descriptor: readable means stop */

@@ -154,6 +154,12 @@ static void release(struct daemon *d)
     free(d);
 }
 
+static int tick(void *arg)
+{
+    struct daemon *d = arg;
+    return autosettle_tick(&d->autosettle, d->home, d->hub ? session_realm(d->hub) : NULL);
+}
+
 static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
 {
     _cleanup_free_ char *socket = path_join(d->home->runtime, "control");
@@ -168,12 +174,14 @@ static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
         daemon_tell(ready, 0, NULL);
         struct control_handler handler = {.perform = daemon_perform,
                                           .event = daemon_session_ended,
+                                          .tick = tick,
                                           .arg = d,
                                           .watched = d->context.ended,
                                           .quit = quit,
                                           .stop = &d->stop};
         control_serve(server, &handler);
         log_line("stopping");
+        autosettle_stop(&d->autosettle);
         remove_facts(d->home);
     }
     control_server_free(server);
@@ -186,6 +194,7 @@ static int run_locked(const struct home *home, int *ready, struct verror *err)
     d->home = home;
     d->started = time(NULL);
     d->context.ended = -1;
+    autosettle_init(&d->autosettle);
     _cleanup_close_ int quit = daemon_quit_descriptor(err);
     int r = quit < 0 ? quit : prepare(d, err);
     if (r == 0)

@@ -5,6 +5,7 @@
 #include <jansson.h>
 #include <time.h>
 
+#include "fs/autosettle.h"
 #include "fs/control_server.h"
 #include "fs/daemon.h"
 #include "fs/session.h"
@@ -27,6 +28,7 @@ struct daemon {
     struct explicit_mount *mounts;
     size_t n_mounts, alloc_mounts;
     struct stubs *stubs;
+    struct autosettle autosettle;
     json_t *notices; /* strings for the user: what was moved from beneath the hub */
     time_t started;
     bool stop;

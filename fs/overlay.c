@@ -198,8 +198,8 @@ void overlay_removed(struct onode *n)
 
 /* ---- life ---- */
 
-int overlay_open(const char *path, uint32_t slot, struct images *images, struct overlay **ret,
-                 struct verror *err)
+int overlay_open(const char *path, uint32_t slot, struct images *images, int wake,
+                 struct overlay **ret, struct verror *err)
 {
     struct overlay *ov = xcalloc(1, sizeof(*ov));
     int r = upper_open(path, &ov->upper, err);
@@ -215,6 +215,9 @@ int overlay_open(const char *path, uint32_t slot, struct images *images, struct 
     ov->slot = slot;
     ov->images = images;
     ov->last_dir_fd = -1;
+    ov->wake = wake;
+    ov->due = upper_exists(&ov->upper);
+    overlay_note(ov, NULL, NULL);
     ov->n_buckets = BUCKETS_MIN;
     ov->buckets = xcalloc(ov->n_buckets, sizeof(struct onode *));
     ov->root = onode_new(ov, nodeid_of_table(slot, NODEID_TABLE_ROOT), S_IFDIR);
@@ -232,6 +235,9 @@ void overlay_free(struct overlay *ov)
             onode_free(ov->buckets[i]);
     free(ov->buckets);
     overlay_drop_dir_fd(ov);
+    for (size_t i = 0; i < ov->n_ready; i++)
+        free(ov->ready[i]);
+    free(ov->ready);
     tree_unref(ov->tree);
     upper_close(&ov->upper);
     pthread_mutex_destroy(&ov->lock);
@@ -750,6 +756,7 @@ void onode_touch(struct onode *dir)
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t ns = ns_of(now);
     /* A microsecond is what a float of Python's can tell apart. */
+    overlay_note(dir->ov, dir, NULL);
     dir->own_mtime = false;
     dir->mtime_ns = ns > dir->mtime_ns + 1000 ? ns : dir->mtime_ns + 1000;
 }

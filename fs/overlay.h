@@ -36,10 +36,11 @@
 #include "fs/images.h"
 #include "fs/place.h"
 
-/* slot: of nodeids. path: of the upper, which is made on disk by the first change. -EAGAIN: another
+/* slot: of nodeids. path: of the upper, which is made on disk by the first change. wake: an eventfd
+ * that is written when settling begins to be wanted (overlay_settle.h), or -1. -EAGAIN: another
  * daemon writes to it. */
-int overlay_open(const char *path, uint32_t slot, struct images *images, struct overlay **ret,
-                 struct verror *err);
+int overlay_open(const char *path, uint32_t slot, struct images *images, int wake,
+                 struct overlay **ret, struct verror *err);
 void overlay_free(struct overlay *overlay); /* NULL is accepted */
 /* The upper has another path now: its environment was renamed. A first change of all that comes
  * between the two fails. */

@@ -174,6 +174,7 @@ int overlay_make(const struct place *folder, const char *name, const struct over
     if (opened >= 0)
         onode_keep(n, opened);
     onode_touch(dir);
+    overlay_note(dir->ov, dir, name);
     if (S_ISDIR(what->mode))
         onode_touch(n);
     onode_place(n, ret);
@@ -209,6 +210,7 @@ int overlay_link(const struct place *file, const struct place *folder, const cha
     n->ino = st.st_ino;
     onode_link(n, onode_entry_make(dir, name, strlen(name)));
     onode_touch(dir);
+    overlay_note(dir->ov, dir, name);
     onode_place(n, ret);
     return 0;
 }
@@ -300,6 +302,7 @@ static int remove_checked(const struct place *folder, const char *name)
         if (e->node)
             forget_name(e);
         onode_touch(dir);
+        overlay_note(dir->ov, dir, name);
     }
     onode_drop_if_bare(e);
     return r;
@@ -513,6 +516,8 @@ int overlay_rename(const struct place *from, const char *name, const struct plac
     if (r == 0 && !same) {
         onode_touch(m.dir);
         onode_touch(m.to_dir);
+        overlay_note(m.dir->ov, m.dir, name);
+        overlay_note(m.dir->ov, m.to_dir, to_name);
     }
     place_release(&m.source);
     place_release(&m.target);

@@ -130,6 +130,7 @@ ssize_t overlay_write(const struct place *place, const void *buf, size_t size, o
     if (written < 0)
         return -errno;
     n->dirty = true;
+    overlay_note(n->ov, NULL, NULL);
     return written;
 }
 

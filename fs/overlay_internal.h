@@ -70,6 +70,7 @@ static inline bool onode_has_attr(const struct onode *node)
 
 #define BUCKETS_MIN 64u
 #define MAX_DESCRIPTORS 128u
+#define READY_MAX 1000u
 
 struct overlay {
     pthread_mutex_t lock; /* recursive: two places of one environment may be resolved */
@@ -83,7 +84,13 @@ struct overlay {
     uint64_t next_index;
     struct onode *newest, *oldest; /* cached descriptors */
     size_t n_descriptors;
-    struct onode *orphans;  /* removed nodes of images: lookups are not counted for each */
+    struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
+    int wake;              /* an eventfd, written when settling begins to be wanted; or -1 */
+    bool due, tried;       /* overlay_is_due(); tried since */
+    int64_t changed_ms;    /* of the monotonic clock: the last change */
+    char **ready;          /* .dist-info folders that got a RECORD, at most READY_MAX */
+    size_t n_ready, alloc_ready;
+    int64_t ready_ms;       /* when the last of them got it */
     struct onode *last_dir; /* a folder's descriptor, kept for the next operation in it */
     int last_dir_fd;
 };
@@ -122,6 +129,9 @@ void overlay_drop_dir_fd(struct overlay *ov);
 /* Fills a place (without the lock) for an onode. */
 void onode_place(struct onode *node, struct place *ret);
 void onode_touch(struct onode *dir); /* its entries changed now */
+/* Bytes of a file, or what a folder holds, changed. name: an entry that was made, removed or moved,
+ * or NULL. */
+void overlay_note(struct overlay *ov, const struct onode *dir, const char *name);
 /* A child of a folder, whether or not the overlay knows the folder. */
 int overlay_child(const struct place *folder, const char *name, size_t len, struct place *ret);
 /* What is shown of a tree's node, with the attributes recorded for it. */

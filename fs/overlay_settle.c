@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -781,6 +782,9 @@ int overlay_sweep(struct overlay *ov, const struct overlay_settling *s)
         overlay_unlock(ov);
     }
     folders_release(&folders);
+    overlay_lock(ov);
+    ov->due = ov->due && r < 0;
+    overlay_unlock(ov);
     return r;
 }
 
@@ -823,4 +827,113 @@ int overlay_absorb(struct overlay *ov, const struct sha256 *images, size_t n)
     }
     folders_release(&folders);
     return r;
+}
+
+/* ---- when ---- */
+
+static int64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
+    return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+static bool is_dist_info(const char *name)
+{
+    static const char suffix[] = ".dist-info";
+    size_t n = strlen(name), k = sizeof(suffix) - 1;
+    return n > k && strcmp(name + n - k, suffix) == 0;
+}
+
+static void wake(const struct overlay *ov)
+{
+    const uint64_t one = 1;
+    if (ov->wake < 0)
+        return;
+    ssize_t ignored = write(ov->wake, &one, sizeof(one)); /* full: it is awake */
+    (void)ignored;
+}
+
+static void add_ready(struct overlay *ov, const char *dist_info)
+{
+    ov->ready_ms = ov->changed_ms;
+    for (size_t i = 0; i < ov->n_ready; i++)
+        if (strcmp(ov->ready[i], dist_info) == 0)
+            return;
+    if (ov->n_ready == READY_MAX)
+        return; /* settling itself makes its image */
+    ov->ready = xgrow(ov->ready, &ov->alloc_ready, ov->n_ready + 1, sizeof(char *));
+    ov->ready[ov->n_ready++] = xstrdup(dist_info);
+    if (ov->n_ready == 1)
+        wake(ov);
+}
+
+void overlay_note(struct overlay *ov, const struct onode *dir, const char *name)
+{
+    const char *folder = dir && dir->links ? dir->links->name : "";
+    bool in_package = is_dist_info(folder);
+    ov->changed_ms = now_ms();
+    if (!name || (!in_package && !is_dist_info(name)))
+        return;
+    ov->tried = false;
+    if (!ov->due) {
+        ov->due = true;
+        wake(ov);
+    }
+    if (in_package && strcmp(name, "RECORD") == 0 && onode_entry(dir, name, strlen(name)))
+        add_ready(ov, folder);
+}
+
+bool overlay_is_due(struct overlay *ov)
+{
+    overlay_lock(ov);
+    bool due = ov->due;
+    overlay_unlock(ov);
+    return due;
+}
+
+bool overlay_wants_settling(struct overlay *ov)
+{
+    overlay_lock(ov);
+    bool wants = ov->due && !ov->tried;
+    overlay_unlock(ov);
+    return wants;
+}
+
+void overlay_tried_settling(struct overlay *ov)
+{
+    overlay_lock(ov);
+    ov->tried = true;
+    overlay_unlock(ov);
+}
+
+int64_t overlay_quiet_ms(struct overlay *ov)
+{
+    overlay_lock(ov);
+    int64_t ms = now_ms() - ov->changed_ms;
+    overlay_unlock(ov);
+    return ms;
+}
+
+char **overlay_take_ready(struct overlay *ov, int64_t ms, size_t *n)
+{
+    char **ready = NULL;
+    overlay_lock(ov);
+    *n = 0;
+    if (ov->n_ready && now_ms() - ov->ready_ms >= ms) {
+        ready = ov->ready;
+        *n = ov->n_ready;
+        ov->ready = NULL;
+        ov->n_ready = ov->alloc_ready = 0;
+    }
+    overlay_unlock(ov);
+    return ready;
+}
+
+bool overlay_has_ready(struct overlay *ov)
+{
+    overlay_lock(ov);
+    bool has = ov->n_ready > 0;
+    overlay_unlock(ov);
+    return has;
 }

@@ -62,4 +62,19 @@ int overlay_unhide(struct overlay *overlay, const char *path, const struct overl
 /* Moved folders of these images get files of their own, since the images leave. */
 int overlay_absorb(struct overlay *overlay, const struct sha256 *images, size_t n);
 
+/* ---- when ---- */
+
+/* A .dist-info folder was touched since the last sweep, or the layer was there before this daemon.
+ */
+bool overlay_is_due(struct overlay *overlay);
+/* The same, and nobody tried to settle it since. */
+bool overlay_wants_settling(struct overlay *overlay);
+void overlay_tried_settling(struct overlay *overlay);
+/* Since the last change. */
+int64_t overlay_quiet_ms(struct overlay *overlay);
+/* Names of .dist-info folders whose RECORD was written at least `ms` ago, and takes them off the
+ * list. malloc'ed, each too; NULL: none. */
+char **overlay_take_ready(struct overlay *overlay, int64_t ms, size_t *n);
+bool overlay_has_ready(struct overlay *overlay);
+
 #endif

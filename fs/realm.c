@@ -118,7 +118,7 @@ static struct realm *realm_new(const struct home *home, struct images *images)
     return r;
 }
 
-int realm_new_hub(const struct home *home, struct images *images, struct realm **ret,
+int realm_new_hub(const struct home *home, struct images *images, int wake, struct realm **ret,
                   struct verror *err)
 {
     char **names;
@@ -127,6 +127,7 @@ int realm_new_hub(const struct home *home, struct images *images, struct realm *
     if (e < 0)
         return e;
     struct realm *r = realm_new(home, images);
+    r->wake = wake;
     for (size_t i = 0; i < n; i++)
         realm_add_name(r, names[i], strlen(names[i]));
     env_list_free(names, n);

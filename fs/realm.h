@@ -30,8 +30,8 @@
 
 struct realm;
 
-/* The hub: scans the names of all environments. */
-int realm_new_hub(const struct home *home, struct images *images, struct realm **ret,
+/* The hub: scans the names of all environments. wake: as for overlay_open(). */
+int realm_new_hub(const struct home *home, struct images *images, int wake, struct realm **ret,
                   struct verror *err);
 /* The current generation of one environment, with `address` as its path. */
 int realm_new_single(const struct home *home, struct images *images, const char *env_name,
@@ -78,6 +78,10 @@ int realm_rename(struct realm *realm, const char *from, const char *to, tree_cha
 
 /* The writable layer of an environment that is in view, for the life of the realm; NULL: none. */
 struct overlay *realm_overlay(struct realm *realm, const char *name);
+/* Calls, without any lock, for each of them. */
+void realm_each_overlay(struct realm *realm,
+                        void (*fn)(void *arg, const char *name, struct overlay *overlay),
+                        void *arg);
 /* Does the kernel hold this nodeid? realm: a struct realm. */
 bool realm_is_held(void *realm, uint64_t nodeid);
 

@@ -20,7 +20,7 @@ static void open_overlay(struct realm *r, struct liveenv *env, const char *dir)
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_free_ char *path = path_join(dir, "upper");
     struct overlay *overlay;
-    if (overlay_open(path, env->slot, r->images, &overlay, &err) < 0) {
+    if (overlay_open(path, env->slot, r->images, r->wake, &overlay, &err) < 0) {
         log_line("environment %s is read-only: %s", env->name, verror_message(&err));
         return;
     }
@@ -171,6 +171,30 @@ struct overlay *realm_overlay(struct realm *r, const char *name)
         overlay = r->names[i].env->overlay;
     pthread_mutex_unlock(&r->lock);
     return overlay;
+}
+
+struct named_overlay {
+    char *name;
+    struct overlay *overlay;
+};
+
+void realm_each_overlay(struct realm *r,
+                        void (*fn)(void *arg, const char *name, struct overlay *overlay), void *arg)
+{
+    pthread_mutex_lock(&r->lock);
+    struct named_overlay *list = xcalloc(r->n_names + 1, sizeof(*list));
+    size_t n = 0;
+    for (size_t i = 0; i < r->n_names; i++) {
+        const struct liveenv *env = r->names[i].env;
+        if (!r->names[i].hidden && env && env->overlay)
+            list[n++] = (struct named_overlay){xstrdup(r->names[i].name), env->overlay};
+    }
+    pthread_mutex_unlock(&r->lock);
+    for (size_t i = 0; i < n; i++) {
+        fn(arg, list[i].name, list[i].overlay);
+        free(list[i].name);
+    }
+    free(list);
 }
 
 static uint64_t root_of(const struct liveenv *env)

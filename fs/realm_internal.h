@@ -35,6 +35,7 @@ struct realm {
     const struct home *home; /* outlives the realm */
     struct images *images;
     char *address; /* explicit mounts; NULL: the hub */
+    int wake;      /* for overlays */
 
     pthread_mutex_t composing;
     pthread_mutex_t lock;     /* everything below */

@@ -20,8 +20,9 @@ struct session_context {
     struct images *images;
     struct pool *workers;      /* run what would block the loop */
     struct counters *counters; /* may be shared by sessions */
-    int ended;                 /* an eventfd, signalled when a session's loop ends by itself */
-    struct log_memory *told;   /* which packages' damage is in the log; may be NULL */
+    int ended; /* an eventfd, signalled when a session's loop ends by itself; overlays wake it, too
+                */
+    struct log_memory *told; /* which packages' damage is in the log; may be NULL */
 };
 
 /* Mounts at an existing folder, starts the loop, and returns once the kernel's INIT is answered.

@@ -209,6 +209,13 @@ static int do_sweep(struct settling *s, const json_t *yes, struct verror *err)
     return r < 0 ? verror_errno(err, r, "the upper layer of environment %s", s->env) : 0;
 }
 
+static int do_due(struct settling *s, const json_t *yes, struct verror *err)
+{
+    (void)yes, (void)err;
+    json_object_set_new(s->answer, "due", json_boolean(overlay_is_due(s->overlay)));
+    return 0;
+}
+
 /* ---- all of it ---- */
 
 /* The layers of the request's images in the tree that is below. */
@@ -244,8 +251,10 @@ int daemon_settle(struct daemon *d, const json_t *request, json_t *answer, struc
         const char *name;
         int (*perform)(struct settling *s, const json_t *argument, struct verror *err);
     } steps[] = {
-        {"hide", do_hide},           {"unhide", do_unhide}, {"give-way", do_give_way},
-        {"set-aside", do_set_aside}, {"absorb", do_absorb}, {"sweep", do_sweep},
+        {"hide", do_hide},         {"unhide", do_unhide},
+        {"give-way", do_give_way}, {"set-aside", do_set_aside},
+        {"absorb", do_absorb},     {"sweep", do_sweep},
+        {"due", do_due},
     };
     struct settling s = {.daemon = d, .request = request, .answer = answer};
     struct realm *realm = session_realm(d->hub);

@@ -22,7 +22,7 @@
 int daemon_mount_hub(struct daemon *d, struct verror *err)
 {
     struct realm *realm;
-    int r = realm_new_hub(d->home, d->context.images, &realm, err);
+    int r = realm_new_hub(d->home, d->context.images, d->context.ended, &realm, err);
     if (r == 0)
         r = session_start(&d->context, realm, d->home->hub, &d->hub, err);
     return r;

@@ -1,0 +1,160 @@
+#include "fs/autosettle.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "base/mem.h"
+#include "fs/launch.h"
+#include "fs/overlay_settle.h"
+
+enum {
+    QUIET_S = 60,
+    LONGEST_S = 7 * 24 * 3600,
+    BUSY_MS = 100,  /* while a process works */
+    AHEAD_MS = 300, /* an installer writes RECORD last, and a little behind it */
+};
+
+void autosettle_init(struct autosettle *a)
+{
+    const char *text = getenv("VENVFS_SETTLE");
+    char *end;
+    *a = (struct autosettle){.quiet_s = QUIET_S};
+    if (!text || !text[0])
+        return;
+    long seconds = strtol(text, &end, 10);
+    if (strcmp(text, "off") == 0)
+        a->quiet_s = 0;
+    else if (*end || seconds < 0 || seconds > LONGEST_S)
+        log_line("VENVFS_SETTLE is \"%s\", neither seconds nor off: taken for %d", text, QUIET_S);
+    else
+        a->quiet_s = (int)seconds;
+}
+
+/* ---- the process ---- */
+
+static void finished(struct autosettle *a, int status)
+{
+    if (status != 0)
+        log_line("settling environment %s in the background failed; venvfs commit -n %s says why",
+                 a->env, a->env);
+    free(a->env);
+    a->env = NULL;
+    a->pid = 0;
+}
+
+static void reap(struct autosettle *a)
+{
+    int status;
+    pid_t pid = a->pid ? waitpid(a->pid, &status, WNOHANG) : 0;
+    if (pid == a->pid && pid)
+        finished(a, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
+    else if (pid < 0 && errno == ECHILD)
+        finished(a, 0);
+}
+
+void autosettle_stop(struct autosettle *a)
+{
+    if (!a->pid)
+        return;
+    (void)kill(a->pid, SIGTERM);
+    while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
+        ;
+    finished(a, 0);
+}
+
+static void start(struct autosettle *a, const struct home *home, const char *env,
+                  const char *const *argv)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct launch l = {.argv = argv, .ready = null, .fuse = -1};
+    launch_prepare(&l, home);
+    pid_t pid = null < 0 ? -1 : fork();
+    if (pid == 0)
+        launch_become(&l);
+    launch_release(&l);
+    if (null >= 0)
+        close(null);
+    if (pid < 0) {
+        log_line("settling environment %s: no process could be made", env);
+        return;
+    }
+    a->pid = pid;
+    a->env = xstrdup(env);
+}
+
+static void start_settling(struct autosettle *a, const struct home *home, const char *env)
+{
+    const char *argv[] = {"venvfs", "settle", "--", env, NULL};
+    start(a, home, env, argv);
+}
+
+static void start_ahead(struct autosettle *a, const struct home *home, const char *env,
+                        char *const *dist_infos, size_t n)
+{
+    const char **argv = xcalloc(n + 6, sizeof(*argv));
+    size_t k = 0;
+    argv[k++] = "venvfs";
+    argv[k++] = "settle";
+    argv[k++] = "--ahead";
+    argv[k++] = "--";
+    argv[k++] = env;
+    for (size_t i = 0; i < n; i++)
+        argv[k++] = dist_infos[i];
+    start(a, home, env, argv);
+    free(argv);
+}
+
+/* ---- what is due ---- */
+
+struct look {
+    struct autosettle *autosettle;
+    const struct home *home;
+    int wait_ms; /* -1: for ever */
+};
+
+static void want(struct look *l, int64_t ms)
+{
+    int wait = ms < BUSY_MS ? BUSY_MS : ms > 1000 * LONGEST_S ? 1000 * LONGEST_S : (int)ms;
+    if (l->wait_ms < 0 || wait < l->wait_ms)
+        l->wait_ms = wait;
+}
+
+static void look_at(void *arg, const char *env, struct overlay *overlay)
+{
+    struct look *l = arg;
+    struct autosettle *a = l->autosettle;
+    char **ready;
+    size_t n;
+    int64_t quiet = overlay_quiet_ms(overlay);
+    int64_t until = INT64_C(1000) * a->quiet_s - quiet;
+    if (!overlay_wants_settling(overlay)) {
+        return;
+    } else if (until <= 0 && !a->pid) {
+        overlay_tried_settling(overlay);
+        start_settling(a, l->home, env);
+    } else if (!a->pid && (ready = overlay_take_ready(overlay, AHEAD_MS, &n))) {
+        start_ahead(a, l->home, env, ready, n);
+        for (size_t i = 0; i < n; i++)
+            free(ready[i]);
+        free(ready);
+    }
+    want(l, overlay_has_ready(overlay) ? AHEAD_MS : until);
+}
+
+int autosettle_tick(struct autosettle *a, const struct home *home, struct realm *realm)
+{
+    struct look look = {.autosettle = a, .home = home, .wait_ms = -1};
+    reap(a);
+    if (!a->quiet_s || !realm)
+        return -1;
+    realm_each_overlay(realm, look_at, &look);
+    if (a->pid)
+        want(&look, BUSY_MS);
+    return look.wait_ms;
+}

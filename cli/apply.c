@@ -15,6 +15,7 @@
 #include "cli/print.h"
 #include "cli/settle.h"
 #include "cli/show_env.h"
+#include "wheel/content.h"
 
 void apply_release(struct apply *a)
 {
@@ -205,14 +206,38 @@ int apply_open_settled(struct apply *a, struct session *s, const char *given, st
     return 0;
 }
 
-static void merge_package(struct manifest *m, const struct lock_package *from)
+static bool content_of(struct store *store, const struct store_image *which, struct sha256 *ret)
 {
+    struct image *image;
+    if (store_image_open(store, which, &image, NULL) < 0)
+        return false;
+    content_of_image(image, ret);
+    bool whole = !image_damaged(image);
+    image_unref(image);
+    return whole;
+}
+
+/* What pip has installed inside has an image of its own, with the content that the wheel's has:
+ * then it stays, and what is in the kernel's caches of it. */
+static bool same_content(struct store *store, const struct manifest_package *old,
+                         const struct lock_package *from)
+{
+    struct sha256 a, b;
+    return old && strcmp(old->version, from->version) == 0 &&
+           !sha256_equal(&old->image.id, &from->image.id) && content_of(store, &old->image, &a) &&
+           content_of(store, &from->image, &b) && sha256_equal(&a, &b);
+}
+
+static void merge_package(struct store *store, struct manifest *m, const struct lock_package *from)
+{
+    _cleanup_free_ char *name = dist_name_normalise(from->name);
+    bool same = same_content(store, manifest_package_named(m, name), from);
     struct manifest_package *to = manifest_add(m, from->name);
     free(to->name);
     free(to->version);
     to->name = xstrdup(from->name);
     to->version = xstrdup(from->version);
-    to->image = from->image;
+    to->image = same ? to->image : from->image;
     to->wheel = from->wheel;
     to->requested = from->requested;
     to->seed = false;
@@ -230,7 +255,8 @@ static bool answered(const struct lock_result *result, const char *normalised)
     return false;
 }
 
-static void merge(struct manifest *m, const struct lock_result *result, bool exact)
+static void merge(struct store *store, struct manifest *m, const struct lock_result *result,
+                  bool exact)
 {
     for (size_t i = 0; exact && i < m->n_packages;) {
         const struct manifest_package *p = &m->packages[i];
@@ -243,7 +269,7 @@ static void merge(struct manifest *m, const struct lock_result *result, bool exa
         _cleanup_free_ char *name = dist_name_normalise(result->packages[i].name);
         const struct manifest_package *old = manifest_package_named(m, name);
         bool requested = !exact && old && old->requested;
-        merge_package(m, &result->packages[i]);
+        merge_package(store, m, &result->packages[i]);
         manifest_drop_editable(m, name);
         if (requested)
             manifest_find(m, name)->requested = true;
@@ -268,7 +294,7 @@ int apply_fulfil(struct apply *a, struct lock_request *request, bool exact, stru
     progress_finish(progress);
     if (r < 0)
         return r;
-    merge(a->next, &result, exact);
+    merge(a->session->store, a->next, &result, exact);
     if (ret)
         *ret = result;
     else

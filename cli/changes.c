@@ -23,7 +23,7 @@ static void add(struct changes *c, char sign, const char *name, const char *old,
 /* One name of the two sorted lists; NULL: it is not in that one. */
 struct entry {
     const char *name, *normalised, *version;
-    const struct sha256 *wheel; /* NULL: to be ignored */
+    const struct sha256 *image; /* NULL: to be ignored */
 };
 
 static void compare(struct changes *c, const struct entry *old, const struct entry *new)
@@ -33,7 +33,7 @@ static void compare(struct changes *c, const struct entry *old, const struct ent
     else if (!new)
         add(c, '-', old->name, old->version, NULL);
     else if (strcmp(old->version, new->version) != 0 ||
-             (old->wheel && new->wheel && !sha256_equal(old->wheel, new->wheel)))
+             (old->image && new->image && !sha256_equal(old->image, new->image)))
         add(c, '~', new->name, old->version, new->version);
 }
 
@@ -42,14 +42,14 @@ typedef struct entry (*entry_fn)(const struct manifest *m, size_t i);
 static struct entry package_entry(const struct manifest *m, size_t i)
 {
     const struct manifest_package *p = &m->packages[i];
-    return (struct entry){p->name, p->normalised, p->version, &p->wheel};
+    return (struct entry){p->name, p->normalised, p->version, &p->image.id};
 }
 
-/* For another Python every package may have another wheel, and nobody means that. */
+/* For another Python every package has another image, and nobody means that. */
 static struct entry package_entry_by_version(const struct manifest *m, size_t i)
 {
     struct entry e = package_entry(m, i);
-    e.wheel = NULL;
+    e.image = NULL;
     return e;
 }
 

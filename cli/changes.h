@@ -19,8 +19,8 @@ struct changes {
     size_t added, removed, changed;
 };
 
-/* A package of the same version counts as changed only when its wheel is another although Python is
- * not. before NULL: everything is added. The manifests must outlive the result. */
+/* A package of the same version counts as changed only when its content is another although Python
+ * is not. before NULL: everything is added. The manifests must outlive the result. */
 void changes_find(const struct manifest *before, const struct manifest *after, struct changes *ret);
 void changes_release(struct changes *c);
 #define _cleanup_changes_ _cleanup_(changes_release)

@@ -241,6 +241,7 @@ static void merge_package(struct store *store, struct manifest *m, const struct 
     to->wheel = from->wheel;
     to->requested = from->requested;
     to->seed = false;
+    manifest_set_installer(to, NULL);
     json_decref(to->direct_url);
     to->direct_url = from->direct_url ? json_loads(from->direct_url, 0, NULL) : NULL;
 }

@@ -75,6 +75,7 @@ static void add_package(struct manifest *m, const struct venv *v, const struct i
     p->wheel = d->wheel;
     p->requested = d->requested;
     p->seed = is_seed(v, p->normalised);
+    manifest_set_installer(p, d->installer);
     p->direct_url = d->direct_url ? json_loads(d->direct_url, 0, NULL) : NULL;
 }
 

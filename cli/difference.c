@@ -20,8 +20,8 @@ static bool json_differ(const json_t *a, const json_t *b)
 static bool packages_differ(const struct manifest_package *a, const struct manifest_package *b)
 {
     return strcmp(a->normalised, b->normalised) != 0 || a->image.number != b->image.number ||
-           a->requested != b->requested || a->seed != b->seed ||
-           json_differ(a->direct_url, b->direct_url);
+           strings_differ(a->installer, b->installer) || a->requested != b->requested ||
+           a->seed != b->seed || json_differ(a->direct_url, b->direct_url);
 }
 
 bool manifest_packages_differ(const struct manifest *a, const struct manifest *b)

@@ -174,10 +174,11 @@ static int absorb(struct work *w, struct verror *err)
 
 static json_t *entry_of(const struct settle_file *f)
 {
-    json_t *path = f->gives_way ? json_string(f->path) : NULL; /* NULL: not UTF-8 */
-    return path ? json_pack("[o, I, I, I, I]", path, (json_int_t)f->ino, (json_int_t)f->size,
-                            (json_int_t)f->mtime_ns, (json_int_t)f->ctime_ns)
-                : NULL;
+    json_t *path = f->way != SETTLE_STAYS ? json_string(f->path) : NULL; /* NULL: not UTF-8 */
+    if (!path)
+        return NULL;
+    return json_pack("[o, I, I, I, I, b]", path, (json_int_t)f->ino, (json_int_t)f->size,
+                     (json_int_t)f->mtime_ns, (json_int_t)f->ctime_ns, f->way == SETTLE_SAME);
 }
 
 /* Are they in one folder of site-packages, or of whatever has three folders above it? Then they
@@ -290,10 +291,14 @@ static int change(struct work *w, struct verror *err)
 static int settle(struct work *w, struct verror *err)
 {
     int r = prepare(w, err);
+    if (r == 0 && !w->options->dry_run)
+        r = ask(w, "begin", json_true(), NULL, err);
     if (r == 0)
         r = look(w, err);
     if (r == 0 && w->next)
         r = change(w, err);
+    else if (r == 0)
+        r = ask(w, "begin", json_false(), NULL, err);
     w->result->unfinished = r == 0 && !w->next;
     w->result->problems = w->settle.problems;
     w->result->n_problems = w->settle.n_problems;

@@ -31,6 +31,7 @@ static struct manifest_package package_copy(const struct manifest_package *p)
     c.name = dup_or_null(p->name);
     c.version = dup_or_null(p->version);
     c.normalised = dup_or_null(p->normalised);
+    c.installer = dup_or_null(p->installer);
     c.direct_url = p->direct_url ? json_deep_copy(p->direct_url) : NULL;
     return c;
 }
@@ -54,11 +55,18 @@ struct manifest *manifest_copy(const struct manifest *m)
     return c;
 }
 
+void manifest_set_installer(struct manifest_package *p, const char *installer)
+{
+    free(p->installer);
+    p->installer = installer && strcmp(installer, "venvfs") != 0 ? xstrdup(installer) : NULL;
+}
+
 static void package_release(struct manifest_package *p)
 {
     free(p->name);
     free(p->version);
     free(p->normalised);
+    free(p->installer);
     json_decref(p->direct_url);
 }
 
@@ -197,6 +205,7 @@ static json_t *package_to_json(const struct manifest_package *p, int64_t entered
               put_string(o, "wheel", wheel) && put_flag(o, "requested", p->requested) &&
               put_flag(o, "seed", p->seed) &&
               (p->entered_ns == entered_ns || put(o, "entered_ns", json_integer(p->entered_ns))) &&
+              (!p->installer || put_string(o, "installer", p->installer)) &&
               (!p->direct_url || put(o, "direct_url", json_incref(p->direct_url)));
     if (!ok) {
         json_decref(o);
@@ -315,6 +324,8 @@ static int package_from_json(const json_t *o, int64_t entered_ns, struct manifes
         (r = get_flag(o, "requested", &p->requested, err)) < 0 ||
         (r = get_flag(o, "seed", &p->seed, err)) < 0 ||
         (r = get_object(o, "direct_url", &p->direct_url, err)) < 0)
+        return r;
+    if (json_object_get(o, "installer") && (r = get_string(o, "installer", &p->installer, err)) < 0)
         return r;
     if (json_object_get(o, "entered_ns") &&
         (r = get_integer(o, "entered_ns", INT64_MAX, &p->entered_ns, err)) < 0)

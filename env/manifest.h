@@ -20,6 +20,7 @@ struct manifest_package {
     struct sha256 wheel; /* the wheel it came from */
     bool requested;      /* asked for by name: REQUESTED is present */
     bool seed;           /* pip or setuptools, seeded at creation */
+    char *installer;     /* what INSTALLER says, one line; NULL: venvfs */
     json_t *direct_url;  /* PEP 610 record, or NULL */
     int64_t entered_ns;  /* when it entered this environment; later than any earlier package's */
 };
@@ -53,6 +54,8 @@ struct manifest_package *manifest_find(struct manifest *m, const char *normalise
  * order. */
 struct manifest_package *manifest_add(struct manifest *m, const char *name);
 bool manifest_drop(struct manifest *m, const char *normalised);
+/* Copies; NULL and "venvfs" are the same. */
+void manifest_set_installer(struct manifest_package *p, const char *installer);
 
 /* Text to and from JSON. A manifest is checked completely when read: -EBADMSG with what is wrong.
  */

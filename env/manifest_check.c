@@ -67,6 +67,8 @@ static int check_package(const struct manifest_package *p, struct verror *err)
         return bad(err, "name", p->name, "is no distribution name");
     if (!is_dist_version(p->version))
         return bad(err, "version", p->version, "is no version");
+    if (p->installer && (!is_line(p->installer) || strlen(p->installer) > 200))
+        return bad(err, "installer", p->installer, "is no short line of text");
     if (p->image.number < 1 || p->image.number > MANIFEST_MAX_IMAGE)
         return verror_set(err, EBADMSG, "\"image\" is out of range: %u", p->image.number);
     if (p->entered_ns <= 0)

@@ -523,6 +523,7 @@ static void add_package(const struct settle *s, struct manifest *m, const struct
     }
     p->requested = d->requested;
     p->seed = seed;
+    manifest_set_installer(p, d->installer);
     json_decref(p->direct_url);
     p->direct_url = d->direct_url ? json_loads(d->direct_url, 0, NULL) : NULL;
     manifest_drop_editable(m, name);

@@ -41,7 +41,8 @@ struct settle_file {
     nlink_t links;
     uint64_t ino;
     int64_t size, mtime_ns, ctime_ns;
-    bool gives_way; /* settle_compare(): the view has the same there */
+    /* settle_compare(): the view has it, with the same bytes or with others that mean the same. */
+    enum settle_way { SETTLE_STAYS, SETTLE_SAME, SETTLE_OTHER } way;
 };
 
 struct settle_problem {
@@ -73,7 +74,7 @@ int settle_ingest(struct settle *s, struct store *store, const struct wheel_opti
                   struct verror *err);
 /* Changes a copy of the manifest. After settle_ingest(). */
 void settle_apply(const struct settle *s, struct manifest *next);
-/* after: the view of that. Fills gives_way and hidden. */
+/* after: the view of that. Fills the files' way, and hidden. */
 int settle_compare(struct settle *s, const struct settle_from *from, const struct view *after,
                    struct verror *err);
 void settle_release(struct settle *s);

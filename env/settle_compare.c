@@ -91,19 +91,41 @@ static bool same_bytes(const struct compare *c, const struct settle_file *f, str
     return fd >= 0 && edits_same_bytes(c->after, fd, node, attr->size);
 }
 
-static bool gives_way(const struct compare *c, const struct settle_file *f)
+static bool is_of_installation(const char *path)
+{
+    static const char *const names[] = {"RECORD", "INSTALLER", "REQUESTED", "direct_url.json"};
+    static const char end[] = ".dist-info/";
+    const size_t k = sizeof(end) - 1;
+    const char *name = path_basename(path);
+    if ((size_t)(name - path) < k || memcmp(name - k, end, k) != 0)
+        return false;
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strcmp(name, names[i]) == 0)
+            return true;
+    return false;
+}
+
+/* A script, INSTALLER and the like are made for an environment; else what is as it was installed
+ * has the bytes of the image. */
+static enum settle_way way_of(const struct compare *c, const struct settle_file *f)
 {
     struct view_node node;
     struct view_attr attr;
     if (!view_walk(c->after, f->path, &node))
-        return false;
+        return SETTLE_STAYS;
     view_stat(c->after, node, &attr);
     if (S_ISLNK(f->mode))
         return attr.type == IMAGE_SYMLINK && f->links == 1 && f->uid == geteuid() &&
-               same_target(c, f, node);
+                       same_target(c, f, node)
+                   ? SETTLE_SAME
+                   : SETTLE_STAYS;
     if (!S_ISREG(f->mode) || attr.type != IMAGE_FILE || !same_attributes(f, &attr))
-        return false;
-    return is_as_installed(c, f->path) || same_bytes(c, f, node, &attr);
+        return SETTLE_STAYS;
+    bool installed = is_as_installed(c, f->path);
+    bool text = node.kind == VIEW_GENERATED || is_of_installation(f->path);
+    if ((installed && !text) || same_bytes(c, f, node, &attr))
+        return SETTLE_SAME;
+    return installed ? SETTLE_OTHER : SETTLE_STAYS;
 }
 
 /* "DIR/NAME.py" of "DIR/__pycache__/NAME.TAG.pyc", malloc'ed; NULL for other paths. */
@@ -126,7 +148,7 @@ static bool bytecode_gives_way(const struct compare *c, const struct settle_file
     struct view_node node;
     struct view_attr attr;
     const struct settle_file *own = settle_file_at(c->settle, source);
-    if ((own && !own->gives_way) || !view_walk(c->after, source, &node) ||
+    if ((own && own->way == SETTLE_STAYS) || !view_walk(c->after, source, &node) ||
         !view_walk(c->after, f->path, &node))
         return false;
     view_stat(c->after, node, &attr);
@@ -139,12 +161,13 @@ static void find_redundant(struct compare *c)
     for (size_t i = 0; i < s->n_files; i++) {
         _cleanup_free_ char *source = source_of(s->files[i].path);
         if (!source)
-            s->files[i].gives_way = gives_way(c, &s->files[i]);
+            s->files[i].way = way_of(c, &s->files[i]);
     }
     for (size_t i = 0; i < s->n_files; i++) {
         _cleanup_free_ char *source = source_of(s->files[i].path);
         if (source)
-            s->files[i].gives_way = bytecode_gives_way(c, &s->files[i], source);
+            s->files[i].way =
+                bytecode_gives_way(c, &s->files[i], source) ? SETTLE_OTHER : SETTLE_STAYS;
     }
 }
 

@@ -76,14 +76,20 @@ static bool find_record(const struct view *view, uint32_t layer, uint32_t *ret)
     return image_node(l->image, node).type == IMAGE_FILE;
 }
 
-static void add_direct_urls(struct fixed_table *t, const struct view *view, uint32_t site)
+/* Files of a .dist-info folder that say how this environment came to the package. */
+static void add_installations(struct fixed_table *t, const struct view *view, uint32_t site)
 {
     for (uint32_t i = 0; i < view->n_layers; i++) {
-        const char *name = image_dist_info(view->layers[i].image);
+        const struct view_layer *l = &view->layers[i];
+        const char *name = image_dist_info(l->image);
         uint32_t record;
-        if (view->layers[i].direct_url == 0 || !path_component_ok(name, strlen(name)))
+        if ((!l->direct_url && !l->installer) || !path_component_ok(name, strlen(name)))
             continue;
         uint32_t dist_info = fixed_dir(t, site, name);
+        if (l->installer)
+            fixed_file(t, dist_info, "INSTALLER", GENERATED_INSTALLER, i, 0);
+        if (!l->direct_url)
+            continue;
         fixed_file(t, dist_info, "direct_url.json", GENERATED_DIRECT_URL, i, 0);
         if (find_record(view, i, &record))
             fixed_file(t, dist_info, "RECORD", GENERATED_RECORD, i, 0);
@@ -138,7 +144,7 @@ struct view_fixed *view_fixed_list(const struct view *view, size_t *n)
     if (view->import_hook && version_at_least(m, 3, 8) && !version_at_least(m, 3, 14))
         fixed_file(&t, site, "_venvfs.pth", GENERATED_IMPORT_HOOK, VIEW_NO_LAYER, 0);
     add_bin(&t, view, bin);
-    add_direct_urls(&t, view, site);
+    add_installations(&t, view, site);
     for (uint32_t i = 0; i < view->n_files; i++)
         add_file(&t, view, i);
     *n = t.n;
@@ -216,6 +222,9 @@ void view_generated_text(const struct view *view, const struct view_generated *g
         break;
     case GENERATED_DIRECT_URL:
         strbuf_addstr(sb, view->strings + view->layers[g->layer].direct_url);
+        break;
+    case GENERATED_INSTALLER:
+        strbuf_addstr(sb, view->strings + view->layers[g->layer].installer);
         break;
     case GENERATED_FILE:
         add_file_text(view, &view->files[g->item], sb);

@@ -15,6 +15,7 @@ struct view_layer {
     struct image *image;
     struct store_image id;
     uint32_t direct_url; /* text of direct_url.json in strings, 0: none */
+    uint32_t installer;  /* text of INSTALLER in strings, 0: the image's */
     int64_t entered_ns;
     bool requested;
 };
@@ -41,6 +42,7 @@ enum view_generated_kind {
     GENERATED_SCRIPT,      /* item: index of the image's scripts */
     GENERATED_IMPORT_HOOK, /* _venvfs.pth */
     GENERATED_DIRECT_URL,
+    GENERATED_INSTALLER,
     GENERATED_FILE,   /* item: index of the view's own files */
     GENERATED_RECORD, /* a row for direct_url.json, then the image's RECORD */
 };

@@ -427,6 +427,11 @@ static int open_layers(struct compose *c, const struct manifest *m,
         layer->id = p->image;
         layer->entered_ns = p->entered_ns;
         layer->requested = p->requested;
+        if (p->installer) {
+            layer->installer = (uint32_t)c->strings.len;
+            strbuf_addf(&c->strings, "%s\n", p->installer);
+            strbuf_addch(&c->strings, '\0');
+        }
         if (p->direct_url == NULL)
             continue;
         /* As pip writes it: sorted keys, ", " and ": ". */

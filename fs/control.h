@@ -10,10 +10,12 @@
  * when it is about to be removed: its stubs go too), rename (env: the name it had, to: the one it
  * has on disk; shown as attach does), mount (env, dir: explicit,
  * read-only), umount (dir, or all), status, stop, and settle: one step on the upper layer of
- * env, which is in view (fs/overlay_settle.h), by what the request has: "hide": paths, "unhide":
- * paths, "give-way": [[path, inode, size, mtime, ctime], ...] with "images": numbers of those that
- * just came from there, "set-aside": paths with "generation", "absorb": digests of images, "sweep":
- * true. Paths that stayed as they are come back as "kept": [[path, why], ...].
+ * env, which is in view (fs/overlay_settle.h), by what the request has: "due": true (the answer's
+ * "due" says whether a package was touched), "begin": true, or false to give it up, "hide": paths,
+ * "unhide": paths, "give-way": [[path, inode, size, mtime, ctime, same bytes], ...] with "images":
+ * numbers of those that just came from there, "set-aside": paths with "generation", "absorb":
+ * digests of images, "sweep": true. Paths that stayed as they are come back as "kept": [[path,
+ * why], ...].
  *
  * The daemon is found through HOME/daemon.lock, which it holds exclusively while it lives, and
  * HOME/daemon.json {"pid", "socket", "version", "hub"}, because XDG_RUNTIME_DIR vanishes at logout.

@@ -46,11 +46,18 @@ static int dup_dir_fd(struct onode *dir)
     return copy < 0 ? -errno : copy;
 }
 
+/* Does something lie below this name, or may it soon? While the layer is settled a tree is on its
+ * way that has what the layer had when that began. */
+static bool lies_below(const struct onode *dir, const char *name, size_t len)
+{
+    struct view_node lower;
+    return onode_lower(dir, name, len, &lower) || (dir->ov->settling && !dir->opaque);
+}
+
 /* Invariant 2: what lies below a name must not come back when the name's own file has gone. */
 static int hide_lower(struct onode *dir, struct oentry *e)
 {
-    struct view_node lower;
-    if (e->whiteout || !onode_lower(dir, e->name, e->len, &lower))
+    if (e->whiteout || !lies_below(dir, e->name, e->len))
         return 0;
     int fd = onode_dir_fd(dir);
     int r = fd < 0 ? fd : upper_add_whiteout(fd, e->name);
@@ -146,7 +153,6 @@ int overlay_make(const struct place *folder, const char *name, const struct over
                  struct place *ret)
 {
     struct onode *dir;
-    struct view_node lower;
     size_t len = strlen(name);
     int opened, r = check_new_name(name, len);
     *ret = (struct place){0};
@@ -158,7 +164,7 @@ int overlay_make(const struct place *folder, const char *name, const struct over
         r = -ENOENT;
     if (r < 0)
         return r;
-    bool hides = S_ISDIR(what->mode) && onode_lower(dir, name, len, &lower);
+    bool hides = S_ISDIR(what->mode) && lies_below(dir, name, len);
     r = make_on_disk(dir, name, what, hides, &opened);
     if (r == 0)
         r = set_owner(dir, name, what);
@@ -381,9 +387,8 @@ static int make_movable(struct overlay *ov, struct place *place, struct onode **
 /* A folder must not merge with what lies below its new name (invariant 3). */
 static int close_folder(struct onode *n, struct onode *to_dir, const char *to_name)
 {
-    struct view_node lower;
     if (n->type != S_IFDIR || n->opaque || n->redirect_image ||
-        !onode_lower(to_dir, to_name, strlen(to_name), &lower))
+        !lies_below(to_dir, to_name, strlen(to_name)))
         return 0;
     int fd = onode_dir_fd(n);
     int r = fd < 0 ? fd : upper_set_opaque(fd);

@@ -31,7 +31,7 @@ struct onode {
     mode_t type;          /* S_IFMT bits */
     bool upper;           /* it has a file of its own in the upper; else its bytes are below */
     bool removed;         /* no name leads to it any more */
-    bool goes;            /* overlay_settle.c, for the length of a call */
+    bool goes, differs;   /* overlay_settle.c, for the length of a call */
     bool let_go;          /* the kernel forgot it, and did not ask for it again */
     bool has_lower;
     struct view_node lower; /* in the overlay's tree, or in `tree` */
@@ -87,6 +87,7 @@ struct overlay {
     struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
     int wake;              /* an eventfd, written when settling begins to be wanted; or -1 */
     bool due, tried;       /* overlay_is_due(); tried since */
+    bool settling;         /* overlay_begin_settling() */
     int64_t changed_ms;    /* of the monotonic clock: the last change */
     char **ready;          /* .dist-info folders that got a RECORD, at most READY_MAX */
     size_t n_ready, alloc_ready;

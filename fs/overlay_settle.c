@@ -89,6 +89,20 @@ static int find_entry(struct overlay *ov, const char *path, struct onode **dir,
 
 /* ---- hiding ---- */
 
+void overlay_begin_settling(struct overlay *ov)
+{
+    overlay_lock(ov);
+    ov->settling = true;
+    overlay_unlock(ov);
+}
+
+void overlay_end_settling(struct overlay *ov)
+{
+    overlay_lock(ov);
+    ov->settling = false;
+    overlay_unlock(ov);
+}
+
 /* The topmost component that is not there is what is hidden. */
 static int hide(struct overlay *ov, const char *path)
 {
@@ -249,6 +263,22 @@ static void rely_on_tree(struct oentry *e, struct view_node lower, const struct 
         s->attributes(s->arg, nodeid);
 }
 
+/* Who has it open goes on with it under another name. */
+static int keep_open(struct onode *n, int fd, const char *name)
+{
+    char orphan[64];
+    if (n->type != S_IFREG || n->links->next_link)
+        return 0;
+    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
+    if (orphans < 0)
+        return orphans;
+    upper_temporary(&n->ov->upper, "o", orphan);
+    if (linkat(fd, name, orphans, orphan, 0) < 0)
+        return -errno;
+    n->orphan = n->ov->upper.serial;
+    return 0;
+}
+
 /* Files that give way together. */
 struct parting {
     struct overlay *overlay;
@@ -305,6 +335,12 @@ static void mark(struct parting *p, struct oentry *e)
     }
 }
 
+static bool is_bytecode(const char *name)
+{
+    size_t n = strlen(name);
+    return n > 4 && strcmp(name + n - 4, ".pyc") == 0;
+}
+
 static int find_going(struct parting *p, const struct overlay_file *f)
 {
     struct onode *dir;
@@ -325,8 +361,29 @@ static int find_going(struct parting *p, const struct overlay_file *f)
     if (!is_version(fd, name, &f->version) || !onode_lower(dir, name, e->len, &lower) ||
         lower_type(p->overlay->tree, lower) != n->type)
         return -ESTALE;
+    n->differs = !f->same;
+    if (n->differs && !is_bytecode(name) && p->s->held(p->s->held_arg, n->nodeid) &&
+        (r = keep_open(n, fd, name)) < 0)
+        return r;
     mark(p, e);
     return 0;
+}
+
+/* Another file has its name from now on. */
+static void replace_node(struct oentry *e, const struct overlay_settling *s)
+{
+    struct onode *n = e->node;
+    bool held = s->held(s->held_arg, n->nodeid);
+    n->differs = false;
+    onode_unlink(e);
+    overlay_removed(n);
+    if (!held)
+        overlay_drop_orphan(n);
+    if (!held && nodeid_is_table(n->nodeid))
+        onode_free(n);
+    if (held)
+        s->changed(s->arg, e->dir->nodeid, e->name, e->len);
+    onode_drop_if_bare(e);
 }
 
 /* In memory what went on disk. */
@@ -344,7 +401,9 @@ static void part(struct parting *p, struct oentry *e)
     if (n->ov->last_dir == n)
         overlay_drop_dir_fd(n->ov);
     n->mtime_ns = 0;
-    if (onode_lower(e->dir, e->name, e->len, &lower))
+    if (n->differs)
+        replace_node(e, p->s);
+    else if (onode_lower(e->dir, e->name, e->len, &lower))
         rely_on_tree(e, lower, p->s);
 }
 
@@ -419,9 +478,13 @@ static void unmark(struct onode *dir)
         return;
     dir->holding = dir->parting = 0;
     dir->goes = false;
-    for (size_t i = 0; i < dir->n; i++)
-        if (dir->entries[i]->node)
-            dir->entries[i]->node->goes = false;
+    for (size_t i = 0; i < dir->n; i++) {
+        struct onode *n = dir->entries[i]->node;
+        if (n && n->goes)
+            overlay_drop_orphan(n);
+        if (n)
+            n->goes = n->differs = false;
+    }
 }
 
 int overlay_give_way(struct overlay *ov, struct overlay_file *files, size_t n, const char *trash,
@@ -449,22 +512,6 @@ static int make_folders(int to, const char *path)
         if (r < 0 && r != -EEXIST)
             return r;
     }
-    return 0;
-}
-
-/* Who has it open goes on with it under another name. */
-static int keep_open(struct onode *n, int fd, const char *name)
-{
-    char orphan[64];
-    if (n->type != S_IFREG || n->links->next_link)
-        return 0;
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
-    if (orphans < 0)
-        return orphans;
-    upper_temporary(&n->ov->upper, "o", orphan);
-    if (linkat(fd, name, orphans, orphan, 0) < 0)
-        return -errno;
-    n->orphan = n->ov->upper.serial;
     return 0;
 }
 
@@ -774,6 +821,7 @@ static int sweep_one(struct overlay *ov, const char *path, const struct overlay_
 int overlay_sweep(struct overlay *ov, const struct overlay_settling *s)
 {
     struct folders folders;
+    overlay_end_settling(ov);
     int r = overlay_folders(ov, false, &folders);
     /* From the end: a folder is swept behind those in it. */
     for (size_t i = folders.n; r == 0 && i-- > 0;) {

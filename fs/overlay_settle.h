@@ -38,16 +38,22 @@ struct overlay_version {
 struct overlay_file {
     const char *path;
     struct overlay_version version;
+    bool same;  /* the tree has the same bytes; else others that mean the same */
     int result; /* 0: it gave way; -EMLINK: it has other names; else as above */
 };
 
+/* From now on until the next sweep, or the end, a name that is removed stays hidden, even if
+ * nothing lies below it: a tree is being made that has what the layer has now. */
+void overlay_begin_settling(struct overlay *overlay);
+void overlay_end_settling(struct overlay *overlay);
 /* A name that is not there shall stay so when a tree brings it. */
 int overlay_hide(struct overlay *overlay, const char *path);
-/* The files go; the tree has the same at their paths. Their nodeids stay while the kernel holds
- * them, and writing to one brings it up again. A folder in which nothing else is goes as one, so
- * what goes together should be in one call. What is to be removed from disk is moved to `trash`, a
- * folder on the same file system that is made when it is missing, for the caller to empty. An error
- * that is not a file's own ends it. */
+/* The files go; the tree has the same at their paths. Where it has the same bytes, the nodeid stays
+ * while the kernel holds it, and writing to it brings the file up again; else who has the file open
+ * keeps it, bytecode excepted, which nobody keeps open. A folder in which nothing else is goes as
+ * one, so what goes together should be in one call. What is to be removed from disk is moved to
+ * `trash`, a folder on the same file system that is made when it is missing, for the caller to
+ * empty. An error that is not a file's own ends it. */
 int overlay_give_way(struct overlay *overlay, struct overlay_file *files, size_t n,
                      const char *trash, const struct overlay_settling *s);
 /* Marks that say nothing any more go, and folders that hold nothing: after the tree has changed,

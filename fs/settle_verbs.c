@@ -99,12 +99,14 @@ static int read_file_entry(const json_t *entry, struct overlay_file *ret)
 {
     json_t *path;
     json_int_t ino, size, mtime, ctime;
-    if (json_unpack((json_t *)(uintptr_t)entry, "[o, I, I, I, I]", &path, &ino, &size, &mtime,
-                    &ctime) < 0 ||
+    int same;
+    if (json_unpack((json_t *)(uintptr_t)entry, "[o, I, I, I, I, b]", &path, &ino, &size, &mtime,
+                    &ctime, &same) < 0 ||
         !is_path(json_string_value(path)))
         return -EINVAL;
     *ret = (struct overlay_file){
         .path = json_string_value(path),
+        .same = same,
         .version = {.ino = (uint64_t)ino, .size = size, .mtime_ns = mtime, .ctime_ns = ctime}};
     return 0;
 }
@@ -209,6 +211,16 @@ static int do_sweep(struct settling *s, const json_t *yes, struct verror *err)
     return r < 0 ? verror_errno(err, r, "the upper layer of environment %s", s->env) : 0;
 }
 
+static int do_begin(struct settling *s, const json_t *yes, struct verror *err)
+{
+    (void)err;
+    if (json_is_true(yes))
+        overlay_begin_settling(s->overlay);
+    else
+        overlay_end_settling(s->overlay);
+    return 0;
+}
+
 static int do_due(struct settling *s, const json_t *yes, struct verror *err)
 {
     (void)yes, (void)err;
@@ -254,7 +266,7 @@ int daemon_settle(struct daemon *d, const json_t *request, json_t *answer, struc
         {"hide", do_hide},         {"unhide", do_unhide},
         {"give-way", do_give_way}, {"set-aside", do_set_aside},
         {"absorb", do_absorb},     {"sweep", do_sweep},
-        {"due", do_due},
+        {"due", do_due},           {"begin", do_begin},
     };
     struct settling s = {.daemon = d, .request = request, .answer = answer};
     struct realm *realm = session_realm(d->hub);

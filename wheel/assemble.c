@@ -221,7 +221,9 @@ static int add_installation(struct assembly *a, struct verror *err)
     _cleanup_free_ char *installer_path = info_path(a, "INSTALLER");
     _cleanup_free_ char *requested_path = info_path(a, "REQUESTED");
     _cleanup_free_ char *record_path = info_path(a, "RECORD");
-    int r = add_text(a, installer_path, 0, installer, sizeof(installer) - 1, true, err);
+    /* An environment may show another one: the row has neither hash nor size. */
+    add_row(a, installer_path, NULL, false);
+    int r = add_text(a, installer_path, 0, installer, sizeof(installer) - 1, false, err);
     if (r == 0)
         r = add_text(a, requested_path, IMAGE_IF_REQUESTED, "", 0, true, err);
     if (r < 0)

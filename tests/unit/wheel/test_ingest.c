@@ -219,7 +219,7 @@ static void record_lists_what_is_installed(void **state)
         "../../../share/x.py,sha256=",
         "\r\nRich.One-1.0.dist-info/RECORD,,\r\n",
         "\r\nRich.One-1.0.dist-info/RECORD.jws,,\r\n",
-        "\r\nRich.One-1.0.dist-info/INSTALLER,sha256=",
+        "\r\nRich.One-1.0.dist-info/INSTALLER,,\r\n",
         "\r\nrich_one/__init__.py,sha256=47DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\r\n",
         pyc,
     };

@@ -8,6 +8,7 @@
 #include "cli/options.h"
 #include "cli/point.h"
 #include "cli/print.h"
+#include "cli/settle.h"
 
 static const struct command_help help = {
     .name = "export",
@@ -15,7 +16,8 @@ static const struct command_help help = {
     .about =
         "Writes down the packages of an environment: as requirements with hashes, as pylock.toml\n"
         "(PEP 751) or as JSON. create -r and sync -r make the same of the first two. What pip\n"
-        "was seeded with is left out, and so is what was changed inside.",
+        "was seeded with is left out, and so are edits. What pip installed inside is committed\n"
+        "first.",
     .max = 1,
 };
 
@@ -47,8 +49,23 @@ static void tell(const struct export *o, const struct env *env, enum export_form
         print_warning("%s: tools know such a file by the name pylock.toml or pylock.NAME.toml",
                       o->output);
     if (edits_any(upper))
-        print_note("what was changed inside the environment is not part of it (venvfs diff %s)",
+        print_note("files that are the environment's own are not part of it (venvfs diff %s)",
                    word);
+}
+
+/* What pip has installed inside belongs to it. */
+static int open_settled(struct session *s, const char *name, struct env **ret, struct verror *err)
+{
+    _cleanup_settled_ struct settled done = {.before = NULL};
+    const struct settle_options options = {.due = true, .quiet = print_quiet()};
+    if (!settle_pending(&s->home, name))
+        return env_open(&s->home, name, false, true, ret, err);
+    int r = session_env_named(s, name, ret, err);
+    if (r == 0)
+        r = settle_env(s, *ret, &options, &done, err);
+    if (r == 0)
+        settled_tell(*ret, &done);
+    return r;
 }
 
 static int run(struct session *s, const struct export *o, const char *word,
@@ -59,7 +76,7 @@ static int run(struct session *s, const struct export *o, const char *word,
     struct env *env = NULL;
     int r = word ? session_select_word(s, word, &name, err) : session_select(s, o->env, &name, err);
     if (r == 0)
-        r = env_open(&s->home, name, false, true, &env, err);
+        r = open_settled(s, name, &env, err);
     if (r == 0)
         r = export_text(s, env, format, o->all, &text, &unhashed, err);
     if (r == 0)

@@ -4,6 +4,7 @@
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/session.h"
+#include "cli/settle.h"
 
 static const struct command_help help = {
     .name = "show",
@@ -20,7 +21,15 @@ static int show_json(const struct session *s, const struct env *env)
     json_object_set_new(facts, "packages", facts_of_packages(env->manifest));
     if (env->manifest->settings)
         json_object_set(facts, "settings", env->manifest->settings);
+    json_object_set_new(facts, "unsettled", json_boolean(settle_pending(&s->home, env->name)));
     return print_json(facts);
+}
+
+static void tell_pending(const struct session *s, const struct env *env)
+{
+    _cleanup_free_ char *word = print_word(env->name);
+    if (settle_pending(&s->home, env->name))
+        print_note("packages were changed inside it since: venvfs commit %s", word);
 }
 
 static int show_text(const struct env *env)
@@ -87,6 +96,8 @@ int cmd_show(int argc, char **argv)
     if (r < 0)
         return print_error(&err);
     r = json ? show_json(&s, env) : show_text(env);
+    if (!json)
+        tell_pending(&s, env);
     env_free(env);
     return r;
 }

@@ -337,6 +337,21 @@ int settle_env(struct session *s, struct env *env, const struct settle_options *
     return r;
 }
 
+bool settle_pending(const struct home *home, const char *env_name)
+{
+    struct control *control;
+    json_t *answer = NULL;
+    if (control_connect(home, &control, NULL) < 0)
+        return false;
+    int r = control_call(control,
+                         json_pack("{s:s, s:s, s:b}", "do", "settle", "env", env_name, "due", 1),
+                         &answer, NULL);
+    control_close(control);
+    bool due = r == 0 && json_is_true(json_object_get(answer, "due"));
+    json_decref(r < 0 ? NULL : answer);
+    return due;
+}
+
 void settled_tell(const struct env *env, const struct settled *done)
 {
     for (size_t i = 0; i < done->n_problems; i++)

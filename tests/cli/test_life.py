@@ -360,14 +360,18 @@ class LiveEdits(Live):
             view[:4] = b"MINE"
             self.assertEqual(self.edits(), [("M", "thing/data.txt")])
 
-    def test_rollback_leaves_them_on_top_and_says_so(self):
+    def test_rollback_sets_those_of_packages_aside_and_says_so(self):
         site = self.make()
         self.box.venvfs("install", "-n", self.name, "thing==2.0")
         (site / "mine.py").write_text("mine = 1\n")
+        (site / "thing" / "data.txt").write_text("mine\n")
         done = self.box.venvfs("rollback", "-n", self.name)
-        self.assertIn(f"stays on top: {self.box.venvfs_home}/envs/{self.name}/upper", done.stderr)
+        self.assertIn(f"{self.box.venvfs_home}/envs/{self.name}/edits/2", done.stderr)
         self.assertEqual((site / "thing" / "__init__.py").read_text(), "v = '1.0'\n")
+        self.assertNotEqual((site / "thing" / "data.txt").read_text(), "mine\n")
         self.assertTrue((site / "mine.py").exists())
+        self.box.venvfs("rollback", "-n", self.name, "2")
+        self.assertEqual((site / "thing" / "data.txt").read_text(), "mine\n")
 
 
 class Clone(Life):

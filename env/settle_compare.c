@@ -171,23 +171,26 @@ static void find_redundant(struct compare *c)
     }
 }
 
-/* Files of an image that the environment did not have. */
+static bool is_there(const struct compare *c, const char *path)
+{
+    struct stat st;
+    _cleanup_free_ char *full = path_join(c->from->root, path);
+    return settle_file_at(c->settle, path) || lstat(full, &st) == 0;
+}
+
+/* Files of an image that the environment did not have any more. Bytecode is as good as there. */
 static void find_hidden(struct compare *c)
 {
     struct settle *s = c->settle;
-    for (size_t i = 0; i < s->n_dists; i++) {
-        const struct installed_dist *d = s->dists[i];
-        for (size_t j = 0; j < d->n_edits; j++) {
-            struct view_node node;
-            struct stat st;
-            const char *path = d->edits[j].path;
-            _cleanup_free_ char *full = path_join(c->from->root, path);
-            if (d->edits[j].kind != INSTALLED_MISSING || !view_walk(c->after, path, &node) ||
-                lstat(full, &st) == 0)
-                continue;
-            s->hidden = xrealloc(s->hidden, (s->n_hidden + 1) * sizeof(char *));
-            s->hidden[s->n_hidden++] = xstrdup(path);
-        }
+    for (size_t i = 0; i < c->n_claims; i++) {
+        struct view_node node;
+        const char *path = c->claims[i].path;
+        _cleanup_free_ char *source = source_of(path);
+        if (source || (i && strcmp(path, c->claims[i - 1].path) == 0) || is_there(c, path) ||
+            !view_walk(c->after, path, &node))
+            continue;
+        s->hidden = xrealloc(s->hidden, (s->n_hidden + 1) * sizeof(char *));
+        s->hidden[s->n_hidden++] = xstrdup(path);
     }
 }
 

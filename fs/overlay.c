@@ -81,8 +81,7 @@ void onode_free(struct onode *n)
     for (size_t i = 0; i < n->n; i++)
         free(n->entries[i]);
     free(n->entries);
-    free(n->redirect_image);
-    free(n->redirect_path);
+    onode_set_redirect(n, NULL, NULL);
     tree_unref(n->tree);
     free(n);
 }
@@ -90,6 +89,38 @@ void onode_free(struct onode *n)
 uint64_t overlay_new_nodeid(struct overlay *ov)
 {
     return nodeid_of_table(ov->slot, 0) | UPPER_INDEX | ++ov->next_index;
+}
+
+/* ---- folders that were moved ---- */
+
+static void unlist_moved(struct onode *n)
+{
+    struct onode **p = &n->ov->moved;
+    while (*p != n)
+        p = &(*p)->next_moved;
+    *p = n->next_moved;
+}
+
+void onode_set_redirect(struct onode *n, struct sha256 *image, char *path)
+{
+    if (n->redirect_image)
+        unlist_moved(n);
+    free(n->redirect_image);
+    free(n->redirect_path);
+    n->redirect_image = image;
+    n->redirect_path = path;
+    if (image) {
+        n->next_moved = n->ov->moved;
+        n->ov->moved = n;
+    }
+}
+
+struct onode *onode_find_moved(const struct overlay *ov, uint64_t nodeid)
+{
+    struct onode *n = ov->moved;
+    while (n && !(n->has_lower && tree_nodeid(ov->tree, n->lower) == nodeid))
+        n = n->next_moved;
+    return n;
 }
 
 /* ---- entries ---- */
@@ -529,8 +560,8 @@ static struct onode *folder_of_disk(struct onode *dir, const char *name, size_t 
         nodeid = overlay_new_nodeid(ov);
     struct onode *n = onode_new(ov, nodeid, S_IFDIR);
     n->opaque = marks.opaque;
-    n->redirect_image = marks.image;
-    n->redirect_path = marks.path;
+    if (marks.image)
+        onode_set_redirect(n, marks.image, marks.path);
     return n;
 }
 

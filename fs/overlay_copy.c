@@ -36,7 +36,10 @@ static void trail_in_image(const struct place *place, struct trail *t)
         t->names[t->n] = image_name(image, node, &t->lens[t->n]);
         t->n++;
         node = image_node(image, node).parent;
-        struct onode *known = onode_find(ov, nodeid_of_image(ov->slot, number, node));
+        uint64_t nodeid = nodeid_of_image(ov->slot, number, node);
+        struct onode *known = onode_find(ov, nodeid);
+        if (!known)
+            known = onode_find_moved(ov, nodeid);
         if (known) {
             t->base = known;
             return;
@@ -316,8 +319,7 @@ static int redirect(struct onode *dir)
     int r = fd < 0 ? fd : upper_set_redirect(&dir->ov->upper, fd, id, path.buf);
     if (r < 0)
         return r;
-    dir->redirect_image = xmemdup(id, sizeof(*id));
-    dir->redirect_path = strbuf_detach(&path, NULL);
+    onode_set_redirect(dir, xmemdup(id, sizeof(*id)), strbuf_detach(&path, NULL));
     return 0;
 }
 

@@ -43,7 +43,8 @@ struct onode {
     bool fresh;                    /* made since the last sync: its own name may not be durable */
     struct sha256 *redirect_image; /* NULL: what is below has the folder's own path */
     char *redirect_path;
-    struct oentry **entries; /* sorted by cookie, then name */
+    struct onode *next_moved; /* of those with a redirect */
+    struct oentry **entries;  /* sorted by cookie, then name */
     size_t n, alloc;
     uint32_t holding, parting; /* overlay_settle.c: entries that hold something, and that go */
     int64_t mtime_ns;          /* of the last change of its entries, 0: as on disk */
@@ -84,6 +85,7 @@ struct overlay {
     uint64_t next_index;
     struct onode *newest, *oldest; /* cached descriptors */
     size_t n_descriptors;
+    struct onode *moved;   /* folders with a redirect */
     struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
     int wake;              /* an eventfd, written when settling begins to be wanted; or -1 */
     bool due, tried;       /* overlay_is_due(); tried since */
@@ -114,6 +116,11 @@ void onode_unlink(struct oentry *entry);
 /* No name leads to the node any more; it stays until the kernel forgets it. */
 void overlay_removed(struct onode *node);
 
+/* Takes both over; NULL and NULL: it has none any more. */
+void onode_set_redirect(struct onode *dir, struct sha256 *image, char *path);
+/* The folder that was moved and shows this folder of an image, or NULL. Its own nodeid may be
+ * another. */
+struct onode *onode_find_moved(const struct overlay *ov, uint64_t nodeid);
 /* What is below a node that has a name; false: nothing of its type. */
 bool onode_find_lower(const struct onode *node, struct view_node *ret);
 /* The entry goes, when nothing is known of its name. */

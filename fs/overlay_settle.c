@@ -719,10 +719,7 @@ static int sweep_marks(struct onode *dir, int fd)
     int r = io_unlinkat(fd, UPPER_REDIRECT, 0);
     if (r < 0)
         return r;
-    free(dir->redirect_path);
-    free(dir->redirect_image);
-    dir->redirect_path = NULL;
-    dir->redirect_image = NULL;
+    onode_set_redirect(dir, NULL, NULL);
     return 0;
 }
 
@@ -857,10 +854,7 @@ static int absorb_one(struct overlay *ov, const char *path, const struct sha256 
     r = fd < 0 ? fd : io_unlinkat(fd, UPPER_REDIRECT, 0);
     if (r < 0)
         return r;
-    free(dir->redirect_path);
-    free(dir->redirect_image);
-    dir->redirect_path = NULL;
-    dir->redirect_image = NULL;
+    onode_set_redirect(dir, NULL, NULL);
     return 0;
 }
 

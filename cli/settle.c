@@ -153,19 +153,26 @@ static int hide(struct work *w, struct verror *err)
     return ask(w, "hide", paths, NULL, err);
 }
 
-/* Folders that were moved may show what an image has that leaves. */
+static void add_image(json_t *images, const struct sha256 *id)
+{
+    char hex[SHA256_HEX_SIZE];
+    sha256_to_hex(id, hex);
+    json_array_append_new(images, json_string(hex));
+}
+
+/* Folders that were moved may show what an image has that leaves, or that is to be seen at its own
+ * place again: a node must not be at two places. */
 static int absorb(struct work *w, struct verror *err)
 {
     json_t *images = json_array();
     for (size_t i = 0; i < w->env->manifest->n_packages; i++) {
         const struct manifest_package *p = &w->env->manifest->packages[i];
         const struct manifest_package *now = manifest_find(w->next, p->normalised);
-        char hex[SHA256_HEX_SIZE];
-        if (now && sha256_equal(&now->image.id, &p->image.id))
-            continue;
-        sha256_to_hex(&p->image.id, hex);
-        json_array_append_new(images, json_string(hex));
+        if (!now || !sha256_equal(&now->image.id, &p->image.id))
+            add_image(images, &p->image.id);
     }
+    for (size_t i = 0; i < w->settle.n_dists; i++)
+        add_image(images, &w->settle.dists[i]->image.id);
     if (json_array_size(images))
         return ask(w, "absorb", images, NULL, err);
     json_decref(images);
@@ -258,8 +265,6 @@ static int make_generation(struct work *w, struct verror *err)
     free(m->reason);
     m->reason = xstrdup(installers(&w->settle));
     int r = hide(w, err);
-    if (r == 0)
-        r = absorb(w, err);
     if (r < 0) {
         manifest_free(m);
         return r;
@@ -271,7 +276,6 @@ static int make_generation(struct work *w, struct verror *err)
 
 static int change(struct work *w, struct verror *err)
 {
-    int r = 0;
     bool differs = manifests_differ(w->env->manifest, w->next);
     if (w->options->dry_run) {
         if (differs) {
@@ -281,7 +285,8 @@ static int change(struct work *w, struct verror *err)
         }
         return 0;
     }
-    if (differs)
+    int r = absorb(w, err);
+    if (r == 0 && differs)
         r = make_generation(w, err);
     if (r == 0)
         r = give_way(w, err);

@@ -759,6 +759,38 @@ int overlay_lookup(const struct place *folder, const char *name, size_t len, str
     return 0;
 }
 
+static bool has_known(void *arg, const char *name, size_t len, struct view_node node,
+                      uint64_t cookie)
+{
+    const struct place **folder = arg;
+    const struct place *f = *folder;
+    (void)name, (void)len, (void)cookie;
+    if (onode_find(f->overlay, tree_nodeid(f->tree, node)))
+        *folder = NULL;
+    return *folder != NULL;
+}
+
+/* name NULL: any. */
+int overlay_check_folder(struct place *folder, const char *name, size_t len)
+{
+    struct view_node node;
+    const struct place *left = folder;
+    if (!folder->overlay->orphans && !folder->overlay->moved)
+        return 0;
+    const struct view *view = tree_view(folder->tree);
+    if (!name)
+        view_readdir(view, folder->node, 0, has_known, &left);
+    else if (view_lookup(view, folder->node, name, len, &node))
+        has_known(&left, name, len, node, 0);
+    if (left)
+        return 0;
+    struct onode *n;
+    int r = overlay_know(folder, &n);
+    if (r == 0)
+        folder->up = n;
+    return r;
+}
+
 int overlay_child(const struct place *folder, const char *name, size_t len, struct place *ret)
 {
     if (folder->up)

@@ -68,6 +68,10 @@ bool overlay_is_over(const struct place *place);
 
 /* place: a folder. ret: tree, node, nodeid and up are set; overlay is not (no lock of its own). */
 int overlay_lookup(const struct place *folder, const char *name, size_t len, struct place *ret);
+/* A folder that is the tree's alone may have an entry whose nodeid is still that of something that
+ * was removed, or moved away, and then came back with another generation. Then the overlay comes to
+ * know the folder, so that the entry gets another nodeid: folder->up is set. */
+int overlay_check_folder(struct place *folder, const char *name, size_t len);
 int overlay_stat(const struct place *place, struct stat *ret);
 int overlay_readlink(const struct place *place, struct strbuf *sb);
 typedef bool (*overlay_dir_fn)(void *arg, const char *name, size_t len, const struct place *place,

@@ -38,7 +38,7 @@ static void trail_in_image(const struct place *place, struct trail *t)
         node = image_node(image, node).parent;
         uint64_t nodeid = nodeid_of_image(ov->slot, number, node);
         struct onode *known = onode_find(ov, nodeid);
-        if (!known)
+        if (!known || known->removed) /* it may be there again, under another nodeid */
             known = onode_find_moved(ov, nodeid);
         if (known) {
             t->base = known;
@@ -136,7 +136,7 @@ static int walk(const struct trail *t, struct onode **ret)
     struct onode *here = t->base;
     for (size_t i = t->n; i-- > 0;) {
         struct view_node lower;
-        int r = raise_folder(here);
+        int r = onode_load(here);
         if (r < 0)
             return r;
         const struct oentry *e = onode_entry(here, t->names[i], t->lens[i]);

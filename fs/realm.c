@@ -332,8 +332,13 @@ int realm_lookup(struct realm *r, const struct place *folder, const char *name, 
         }
         return lookup_env(r, name, len, ret, err);
     }
-    if (folder->up)
-        return overlay_lookup(folder, name, len, ret);
+    struct place known = *folder; /* its references are the caller's */
+    int e = folder->tree && folder->overlay && !folder->up ? overlay_check_folder(&known, name, len)
+                                                           : 0;
+    if (e < 0)
+        return e;
+    if (known.up)
+        return overlay_lookup(&known, name, len, ret);
     if (!folder->tree)
         return -ENOTDIR;
     if (!view_lookup(tree_view(folder->tree), folder->node, name, len, &ret->node))
@@ -440,8 +445,13 @@ static bool list_node(void *arg, const char *name, size_t len, struct view_node 
 int realm_readdir(struct realm *r, const struct place *folder, uint64_t cookie, realm_dir_fn fn,
                   void *arg)
 {
-    if (folder->up)
-        return overlay_readdir(folder, cookie, fn, arg);
+    struct place known = *folder; /* its references are the caller's */
+    int e = folder->tree && folder->overlay && !folder->up ? overlay_check_folder(&known, NULL, 0)
+                                                           : 0;
+    if (e < 0)
+        return e;
+    if (known.up)
+        return overlay_readdir(&known, cookie, fn, arg);
     if (is_hub_root(folder)) {
         readdir_hub(r, cookie, fn, arg);
     } else if (folder->tree) {

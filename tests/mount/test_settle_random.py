@@ -115,8 +115,9 @@ class RandomSettling(unittest.TestCase):
                 act(site)
                 results.append(None)
             except OSError as error:
-                results.append(error.errno)
-        self.assertEqual(results[0], results[1], self.log[-8:])
+                results.append(error)
+        errnos = [result and result.errno for result in results]
+        self.assertEqual(errnos[0], errnos[1], (results, self.log[-8:]))
 
     def rows(self, dist_info):
         return [line.rpartition(",")[0].rpartition(",")[0].strip('"')

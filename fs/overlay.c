@@ -118,9 +118,15 @@ void onode_set_redirect(struct onode *n, struct sha256 *image, char *path)
 struct onode *onode_find_moved(const struct overlay *ov, uint64_t nodeid)
 {
     struct onode *n = ov->moved;
-    while (n && !(n->has_lower && tree_nodeid(ov->tree, n->lower) == nodeid))
+    while (n && !onode_shows(n, nodeid))
         n = n->next_moved;
     return n;
+}
+
+bool onode_shows(const struct onode *dir, uint64_t nodeid)
+{
+    return dir->has_lower && !dir->opaque && !dir->removed &&
+           tree_nodeid(dir->ov->tree, dir->lower) == nodeid;
 }
 
 /* ---- entries ---- */

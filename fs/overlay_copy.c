@@ -38,7 +38,9 @@ static void trail_in_image(const struct place *place, struct trail *t)
         node = image_node(image, node).parent;
         uint64_t nodeid = nodeid_of_image(ov->slot, number, node);
         struct onode *known = onode_find(ov, nodeid);
-        if (!known || known->removed) /* it may be there again, under another nodeid */
+        /* Who has the nodeid may have been removed, or have content of its own, while the folder is
+         * there again under another. */
+        if (!known || !onode_shows(known, nodeid))
             known = onode_find_moved(ov, nodeid);
         if (known) {
             t->base = known;

@@ -121,6 +121,8 @@ void onode_set_redirect(struct onode *dir, struct sha256 *image, char *path);
 /* The folder that was moved and shows this folder of an image, or NULL. Its own nodeid may be
  * another. */
 struct onode *onode_find_moved(const struct overlay *ov, uint64_t nodeid);
+/* Does the folder show this folder of the tree? */
+bool onode_shows(const struct onode *dir, uint64_t nodeid);
 /* What is below a node that has a name; false: nothing of its type. */
 bool onode_find_lower(const struct onode *node, struct view_node *ret);
 /* The entry goes, when nothing is known of its name. */

@@ -124,13 +124,8 @@ static int look(struct work *w, struct verror *err)
 static int ask(struct work *w, const char *step, json_t *argument, json_t **ret, struct verror *err)
 {
     json_t *answer = NULL, *images = json_array();
-    struct manifest *before = w->result->before; /* NULL: no package is new */
-    for (size_t i = 0; before && i < w->next->n_packages; i++) {
-        const struct manifest_package *p = &w->next->packages[i];
-        const struct manifest_package *old = manifest_find(before, p->normalised);
-        if (!old || !sha256_equal(&old->image.id, &p->image.id))
-            json_array_append_new(images, json_integer(p->image.number));
-    }
+    for (size_t i = 0; i < w->settle.n_dists; i++)
+        json_array_append_new(images, json_integer(w->settle.dists[i]->image.number));
     json_t *request = json_pack("{s:s, s:s, s:o, s:o}", "do", "settle", "env", w->env->name, step,
                                 argument, "images", images);
     int r = control_call(w->control, request, &answer, err);

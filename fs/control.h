@@ -13,7 +13,7 @@
  * env, which is in view (fs/overlay_settle.h), by what the request has: "due": true (the answer's
  * "due" says whether a package was touched), "begin": true, or false to give it up, "hide": paths,
  * "unhide": paths, "give-way": [[path, inode, size, mtime, ctime, same bytes], ...] with "images":
- * numbers of those that just came from there, "set-aside": paths with "generation", "absorb":
+ * numbers of those that were installed there, "set-aside": paths with "generation", "absorb":
  * digests of images, "sweep": true. Paths that stayed as they are come back as "kept": [[path,
  * why], ...].
  *

@@ -216,6 +216,9 @@ static int open_folder(struct onode *dir, const struct overlay_settling *s)
     struct view_node lower;
     if (!dir->opaque || !lower_folder(dir, &lower))
         return 0;
+    /* What this folder of an image shows may be seen where it was moved to. */
+    if (lower.kind == VIEW_IMAGE && !may_show(dir->ov, lower, s))
+        return -EXDEV;
     int r = onode_load(dir);
     if (r == 0)
         r = close_folders(dir, lower);

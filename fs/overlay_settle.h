@@ -8,7 +8,8 @@
  *
  * Paths are relative to the environment's root. All functions take the overlay's lock for each
  * path, never for long. They return 0 or a negative errno: -ENOENT no such thing in the upper,
- * -ESTALE it is not what it was, -EXDEV it lies in a folder that was moved.
+ * -ESTALE it is not what it was, -EXDEV it lies in a folder that was moved, or over one that may
+ * have been.
  */
 #ifndef VENVFS_FS_OVERLAY_SETTLE_H
 #define VENVFS_FS_OVERLAY_SETTLE_H
@@ -16,7 +17,8 @@
 #include "fs/overlay.h"
 
 struct overlay_settling {
-    /* Layers of the tree that have just come from the upper: their files may show. */
+    /* Layers of the tree that were installed in the upper: their files may show, and no folder of
+     * theirs is one that was moved (overlay_absorb()). */
     const bool *layers;
     size_t n_layers;
     /* Does the kernel hold this nodeid? */

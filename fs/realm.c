@@ -446,8 +446,8 @@ int realm_readdir(struct realm *r, const struct place *folder, uint64_t cookie, 
                   void *arg)
 {
     struct place known = *folder; /* its references are the caller's */
-    int e = folder->tree && folder->overlay && !folder->up ? overlay_check_folder(&known, NULL, 0)
-                                                           : 0;
+    int e =
+        folder->tree && folder->overlay && !folder->up ? overlay_check_folder(&known, NULL, 0) : 0;
     if (e < 0)
         return e;
     if (known.up)

@@ -8,7 +8,8 @@ does a third that nobody changes.
     VENVFS_TEST_SEED         a number
 
 Differences that are allowed, because a view has no use for them: the number of links and the size of
-directories, times of directories, and names that begin with ".wh.", which nobody may make.
+directories, times of directories, the one link that a packaged file still has when it was removed while
+it is open and nobody has written to it, and names that begin with ".wh.", which nobody may make.
 """
 import ctypes
 import errno
@@ -162,7 +163,8 @@ class Side:
             return None
         os.pwrite(fd, data, offset)
         facts = os.fstat(fd)
-        return facts.st_size, facts.st_nlink, stat.S_IMODE(facts.st_mode), os.pread(fd, 200, max(0, offset - 8))
+        return (facts.st_size, facts.st_nlink if data else None, stat.S_IMODE(facts.st_mode),
+                os.pread(fd, 200, max(0, offset - 8)))
 
     def unlink(self, path):
         os.unlink(self.at(path))

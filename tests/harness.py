@@ -292,6 +292,40 @@ def cache_folder(*parts):
     return folder
 
 
+@functools.lru_cache(None)
+def tool(name, requirement=None):
+    """A program of that name from PATH, else from the index, kept in the cache; None: no index."""
+    found = shutil.which(name)
+    if found:
+        return found
+    folder = cache_folder(name)
+    kept = folder / "bin" / name
+    if not kept.exists():
+        run([default_python(), "-m", "venv", folder])
+        run([folder / "bin" / "python", "-m", "pip", "install", "-q", requirement or name],
+            status=None)
+    return str(kept) if kept.exists() else None
+
+
+@functools.lru_cache(None)
+def downloaded(*names):
+    """A folder with wheels of these projects and what they need, for the default interpreter; None:
+    no index."""
+    python = default_python()
+    key = hashlib.sha256(f"{names}{run([python, '-VV']).stdout}".encode()).hexdigest()[:16]
+    folder = cache_folder("downloaded") / key
+    if not folder.exists():
+        part = folder.with_suffix(f".part{os.getpid()}")
+        done = run([python, "-m", "pip", "download", "-q", "--only-binary=:all:", "-d", part, *names],
+                   status=None)
+        if done.returncode != 0:
+            shutil.rmtree(part, ignore_errors=True)
+            return None
+        with contextlib.suppress(OSError):  # another run was faster
+            part.rename(folder)
+    return folder
+
+
 def pip_settings(name):
     """Environment variables for pip: the wheels of a set from a folder where one is given."""
     wheels = os.environ.get("VENVFS_TEST_WHEELS")

@@ -252,6 +252,19 @@ def tree_digest(root):
     return found
 
 
+def store_content(store):
+    """{path: digest} of the packs and images of a store: none of them ever changes. Others come, when
+    what pip wrote into an environment is settled."""
+    return {path: digest for path, digest in tree_digest(store).items()
+            if path.startswith("packs/") or path.endswith(".image")}
+
+
+def store_changes(before, store):
+    """What of store_content() is gone or other than it was: {} as long as all is well."""
+    after = store_content(store)
+    return {path: after.get(path) for path, digest in before.items() if after.get(path) != digest}
+
+
 def disk_bytes(*roots):
     """What `du` counts: blocks, each inode once."""
     seen, total = set(), 0

@@ -45,12 +45,12 @@ class Case(unittest.TestCase):
         self.site = next(self.env.glob("lib/python3*/site-packages"))
         self.demo = self.site / "demo" / "__init__.py"
         self.beside = harness.tree_digest(BOX.hub / "beside")
-        self.store = harness.tree_digest(BOX.venvfs_home / "store")
+        self.store = harness.store_content(BOX.venvfs_home / "store")
         self.active = {**BOX.env, "VIRTUAL_ENV": str(self.env), "PATH": f"{self.env}/bin:{BOX.env['PATH']}"}
 
     def tearDown(self):
         self.assertEqual(harness.tree_digest(BOX.hub / "beside"), self.beside)
-        self.assertEqual(harness.tree_digest(BOX.venvfs_home / "store"), self.store)
+        self.assertEqual(harness.store_changes(self.store, BOX.venvfs_home / "store"), {})
 
     def python(self, program, *words, env=None):
         return harness.run([self.env / "bin" / "python", "-c", program, *words],

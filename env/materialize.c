@@ -230,21 +230,20 @@ static int write_own_symlink(struct folder *f, int from, const char *name)
 
 static int make_folder(struct folder *f, const struct source *from, const char *name);
 
-static bool child_below(const struct folder *f, const struct source *from, const char *name,
-                        struct view_node *ret)
+static bool is_folder(const struct view *view, struct view_node node)
 {
-    return from->below && view_lookup(f->w->view, from->node, name, strlen(name), ret);
+    struct view_attr attr;
+    view_stat(view, node, &attr);
+    return attr.type == IMAGE_DIR;
 }
 
 static int write_own_folder(struct folder *f, const struct source *from, const char *name)
 {
-    struct source child = {.below = false};
-    struct view_attr attr = {.type = IMAGE_FILE};
     _cleanup_free_ char *path = xasprintf("%s%s%s", f->path, f->path[0] ? "/" : "", name);
-    child.path = path;
-    if (child_below(f, from, name, &child.node))
-        view_stat(f->w->view, child.node, &attr);
-    child.below = attr.type == IMAGE_DIR;
+    struct source child = {.path = path};
+    child.below = from->below &&
+                  view_lookup(f->w->view, from->node, name, strlen(name), &child.node) &&
+                  is_folder(f->w->view, child.node);
     return make_folder(f, &child, name);
 }
 
@@ -282,7 +281,8 @@ static int read_own(struct folder *f, struct source *from)
     if (f->own.opaque)
         from->below = false;
     else if (f->own.moved)
-        from->below = upper_redirect_target(f->w->view, &f->own.image, f->own.path, &from->node);
+        from->below = upper_redirect_target(f->w->view, &f->own.image, f->own.path, &from->node) &&
+                      is_folder(f->w->view, from->node);
     return 0;
 }
 
@@ -319,9 +319,7 @@ static int write_below(struct folder *f, struct view_node node, const char *name
         r = write_symlink(f, node, name, &attr);
     else
         r = write_file(f, node, name, &attr);
-    if (r == 0 && own)
-        r = give_owner(f->w, f->fd, name, own->uid, own->gid);
-    return r;
+    return r == 0 && own ? give_owner(f->w, f->fd, name, own->uid, own->gid) : r;
 }
 
 static bool write_entry(void *arg, const char *name, size_t len, struct view_node node,
@@ -347,6 +345,7 @@ static int finish_folder(struct folder *f, const struct source *from, const char
 {
     struct view_attr attr = {.mode = 0755};
     struct stat st;
+    int64_t uid = from->attr ? from->attr->uid : -1, gid = from->attr ? from->attr->gid : -1;
     if (from->below)
         view_stat(f->w->view, from->node, &attr);
     apply_attr(from->attr, &attr);
@@ -356,8 +355,11 @@ static int finish_folder(struct folder *f, const struct source *from, const char
             return verror_errno(f->w->err, dir < 0 ? dir : errno, "%s", name);
         upper_show_mode(dir, &st);
         attr_of(&st, &attr);
+        uid = st.st_uid;
+        gid = st.st_gid;
     }
-    return finish(f->w, f->fd, &attr, name);
+    int r = give_owner(f->w, f->fd, ".", uid, gid);
+    return r < 0 ? r : finish(f->w, f->fd, &attr, name);
 }
 
 static int write_folder(struct writer *w, int fd, struct source *from, unsigned depth,

@@ -91,6 +91,8 @@ class Materialize(unittest.TestCase):
         if os.getuid() == 0:
             os.chown(site / "ns" / "two.py", 12, 34)
             os.chown(site / "one" / "new" / "file", 56, 78)
+            os.chown(site / "one" / "new", 56, 78)
+            os.chown(site / "one" / "sub", 12, 34)  # which has nothing of its own in the layer
         folder = self.written()
         self.assertEqual(self.runs(folder / "bin" / "python", "-c", "import one; print(one.v)"), "edited")
 

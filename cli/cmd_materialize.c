@@ -13,10 +13,21 @@ static const struct command_help help = {
     .synopsis = "[-n ENV] DIR",
     .about =
         "Writes an environment as plain files to DIR, which must be empty or missing, with DIR as\n"
-        "its path, and prints it. For where there is no FUSE, and for images of containers.",
+        "its path and with what was changed in it, and prints it. For where there is no FUSE, and "
+        "for images of containers.",
     .min = 1,
     .max = 1,
 };
+
+static int write_all(struct session *s, const struct env *env, const char *dir, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(env->dir, "upper");
+    _cleanup_free_ char *shown = path_join(s->home.hub, env->name);
+    _cleanup_free_ char *interpreter = path_join(dir, "bin/python");
+    const char *roots[] = {env->manifest->address, shown, NULL};
+    const struct materialize_upper upper = {path, roots, interpreter};
+    return write_plain_files(s, env->manifest, &upper, dir, dir, err);
+}
 
 static int run(struct session *s, const char *name, const char *word, struct verror *err)
 {
@@ -28,7 +39,7 @@ static int run(struct session *s, const char *name, const char *word, struct ver
     if (r == 0)
         r = session_env(s, name, false, &env, err);
     if (r == 0)
-        r = write_plain_files(s, env->manifest, dir, dir, err);
+        r = write_all(s, env, dir, err);
     if (r == 0)
         puts(dir);
     env_free(env);

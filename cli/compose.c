@@ -1,7 +1,6 @@
 #include "cli/compose.h"
 
 #include "cli/difference.h"
-#include "env/materialize.h"
 
 enum { READER_CACHE = 64 << 20 };
 
@@ -26,8 +25,9 @@ static struct manifest *without_accelerator(const struct manifest *m)
     return plain;
 }
 
-int write_plain_files(struct session *s, const struct manifest *m, const char *address,
-                      const char *dir, struct verror *err)
+int write_plain_files(struct session *s, const struct manifest *m,
+                      const struct materialize_upper *upper, const char *address, const char *dir,
+                      struct verror *err)
 {
     struct view *view = NULL;
     struct blob_reader *reader = NULL;
@@ -41,7 +41,7 @@ int write_plain_files(struct session *s, const struct manifest *m, const char *a
     if (r == 0)
         r = blob_reader_new(s->store, READER_CACHE, &reader, err);
     if (r == 0)
-        r = materialize(view, reader, dir, err);
+        r = materialize_over(view, upper, reader, dir, err);
     if (reader)
         blob_reader_free(reader);
     if (view)

@@ -71,7 +71,7 @@ static int replace_folder(struct session *s, const struct env *env, struct verro
     if (r < 0)
         verror_errno(err, r, "making %s", parent);
     if (r == 0)
-        r = write_plain_files(s, env->manifest, address, new, err);
+        r = write_plain_files(s, env->manifest, NULL, address, new, err);
     if (r == 0)
         r = make_room(&s->home, env, &old, err);
     if (r == 0 && (r = io_rename(new, address)) < 0)

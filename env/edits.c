@@ -19,7 +19,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/strbuf.h"
-#include "env/upper_read.h"
+#include "env/upper_content.h"
 
 struct spot { /* a node of the view, or none */
     bool there;
@@ -30,14 +30,6 @@ struct folder {
     char *path;                /* in the layer; "" for its root */
     char *origin;              /* of its base, in the view */
     struct spot base, through; /* as its parent gives them, before its own marks */
-};
-
-struct name {
-    char *text;
-    mode_t type;
-    bool entry, whiteout, attr_set; /* what the folder says of it */
-    struct upper_attr attr;
-    size_t order; /* in which it was said */
 };
 
 struct walk {
@@ -82,19 +74,9 @@ static bool same_spot(const struct spot *a, const struct spot *b)
 /* The folder of an image that a redirect names. */
 static struct spot redirected(const struct walk *w, const struct sha256 *image, const char *path)
 {
-    for (uint32_t layer = 0; layer < view_layers(w->view); layer++) {
-        if (!sha256_equal(&view_image_id(w->view, layer)->id, image))
-            continue;
-        struct spot s = {true, {.kind = VIEW_IMAGE, .layer = layer, .index = IMAGE_ROOT}};
-        for (const char *p = path; s.there && *p;) {
-            _cleanup_free_ char *name = xstrndup(p, strcspn(p, "/"));
-            s = child_of(w, &s, name);
-            p += strlen(name);
-            p += *p == '/';
-        }
-        return s;
-    }
-    return (struct spot){false};
+    struct spot s = {false};
+    s.there = upper_redirect_target(w->view, image, path, &s.node);
+    return s;
 }
 
 /* ---- the result ---- */
@@ -217,109 +199,6 @@ static enum sameness compare(const struct walk *w, int dir, const char *name, co
     return (st->st_mode & 07777) == attr.mode && st->st_uid == geteuid() ? SAME : OTHER_ATTRIBUTES;
 }
 
-/* ---- what a folder says ---- */
-
-struct content {
-    struct name *v;
-    size_t n, alloc;
-    bool opaque, moved;
-    struct sha256 image;
-    char *path; /* of the redirect */
-};
-
-static struct name *content_name(struct content *c, const char *name, size_t len)
-{
-    c->v = xgrow(c->v, &c->alloc, c->n + 1, sizeof(*c->v));
-    c->v[c->n] = (struct name){.text = xstrndup(name, len), .attr = UPPER_ATTR_NONE, .order = c->n};
-    return &c->v[c->n++];
-}
-
-static void take_entry(void *arg, const char *name, size_t len, mode_t type)
-{
-    struct name *n = content_name(arg, name, len);
-    n->entry = true;
-    n->type = type;
-}
-
-static void take_whiteout(void *arg, const char *name, size_t len)
-{
-    content_name(arg, name, len)->whiteout = true;
-}
-
-static void take_attr(void *arg, const char *name, size_t len, const struct upper_attr *attr)
-{
-    struct name *n = content_name(arg, name, len);
-    n->attr_set = true;
-    n->attr = *attr;
-}
-
-static void take_opaque(void *arg)
-{
-    struct content *c = arg;
-    c->opaque = true;
-}
-
-static void take_redirect(void *arg, const struct sha256 *image, const char *path)
-{
-    struct content *c = arg;
-    c->moved = true;
-    c->image = *image;
-    free(c->path);
-    c->path = xstrdup(path);
-}
-
-static int by_text(const void *a, const void *b)
-{
-    const struct name *x = a, *y = b;
-    int order = strcmp(x->text, y->text);
-    return order ? order : x->order < y->order ? -1 : x->order > y->order;
-}
-
-/* One for each text; the last of an attr log wins. */
-static void merge_names(struct content *c)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < c->n; i++) {
-        struct name *n = &c->v[i], *last = kept ? &c->v[kept - 1] : NULL;
-        if (!last || strcmp(last->text, n->text) != 0) {
-            c->v[kept++] = *n;
-            continue;
-        }
-        last->entry |= n->entry;
-        last->whiteout |= n->whiteout;
-        if (n->entry)
-            last->type = n->type;
-        if (n->attr_set) {
-            last->attr_set = true;
-            last->attr = n->attr;
-        }
-        free(n->text);
-    }
-    c->n = kept;
-}
-
-static void content_release(struct content *c)
-{
-    for (size_t i = 0; i < c->n; i++)
-        free(c->v[i].text);
-    free(c->v);
-    free(c->path);
-}
-
-static int content_read(const struct walk *w, const char *path, struct content *c)
-{
-    const struct upper_reader reader = {take_entry,  take_whiteout, take_attr,
-                                        take_opaque, take_redirect, c};
-    *c = (struct content){0};
-    int r = upper_read_folder(w->root, path, &reader);
-    if (r < 0)
-        return r;
-    if (c->n > 1)
-        qsort(c->v, c->n, sizeof(*c->v), by_text);
-    merge_names(c);
-    return 0;
-}
-
 /* ---- walking ---- */
 
 static void push(struct walk *w, const struct folder *f)
@@ -352,7 +231,7 @@ static void told(struct walk *w, enum edit_kind kind, const char *path, const ch
     e->folder = kind == EDIT_REMOVED && type_of(w, base) == IMAGE_DIR;
 }
 
-static int visit_file(struct walk *w, int dir, const struct name *n, const char *path,
+static int visit_file(struct walk *w, int dir, const struct upper_name *n, const char *path,
                       const char *origin, const struct spot *base)
 {
     struct stat st;
@@ -372,7 +251,7 @@ static int visit_file(struct walk *w, int dir, const struct name *n, const char 
     return 0;
 }
 
-static int visit_name(struct walk *w, int dir, const struct folder *f, const struct name *n)
+static int visit_name(struct walk *w, int dir, const struct folder *f, const struct upper_name *n)
 {
     struct folder child = {.path = joined(f->path, n->text),
                            .origin = joined(f->origin, n->text),
@@ -396,13 +275,8 @@ static int visit_name(struct walk *w, int dir, const struct folder *f, const str
 struct hidden {
     struct walk *w;
     const struct folder *f;
-    const struct content *c;
+    const struct upper_content *c;
 };
-
-static int find_text(const void *key, const void *element)
-{
-    return strcmp(key, ((const struct name *)element)->text);
-}
 
 /* A name of the base of an opaque folder: gone, unless there is another thing of this name. */
 static bool visit_hidden(void *arg, const char *name, size_t len, struct view_node node,
@@ -412,8 +286,7 @@ static bool visit_hidden(void *arg, const char *name, size_t len, struct view_no
     const struct spot base = {true, node};
     _cleanup_free_ char *text = xstrndup(name, len);
     (void)cookie;
-    const struct name *own =
-        h->c->n ? bsearch(text, h->c->v, h->c->n, sizeof(*h->c->v), find_text) : NULL;
+    const struct upper_name *own = upper_content_find(h->c, text);
     if (own && own->entry)
         return true;
     _cleanup_free_ char *path = joined(h->f->path, text), *origin = joined(h->f->origin, text);
@@ -422,7 +295,7 @@ static bool visit_hidden(void *arg, const char *name, size_t len, struct view_no
 }
 
 /* Its content is that of a folder which has another path below. */
-static void visit_moved(struct walk *w, struct folder *f, const struct content *c,
+static void visit_moved(struct walk *w, struct folder *f, const struct upper_content *c,
                         struct spot target)
 {
     if (f->base.there)
@@ -447,7 +320,7 @@ static void visit_attributes(struct walk *w, int dir, const struct folder *f)
         add(w, EDIT_MODIFIED, f->path, f->origin)->attributes = true;
 }
 
-static bool has_entries(const struct content *c)
+static bool has_entries(const struct upper_content *c)
 {
     for (size_t i = 0; i < c->n; i++)
         if (c->v[i].entry)
@@ -456,7 +329,7 @@ static bool has_entries(const struct content *c)
 }
 
 /* The marks of a folder decide what it is compared with. */
-static void visit_marks(struct walk *w, struct folder *f, const struct content *c)
+static void visit_marks(struct walk *w, struct folder *f, const struct upper_content *c)
 {
     struct spot target = {false};
     if (c->moved && !c->opaque)
@@ -474,7 +347,7 @@ static void visit_marks(struct walk *w, struct folder *f, const struct content *
         add(w, EDIT_ADDED, f->path, "")->folder = true;
 }
 
-static int visit_content(struct walk *w, int dir, struct folder *f, const struct content *c)
+static int visit_content(struct walk *w, int dir, struct folder *f, const struct upper_content *c)
 {
     struct hidden hidden = {w, f, c};
     visit_marks(w, f, c);
@@ -489,15 +362,15 @@ static int visit_content(struct walk *w, int dir, struct folder *f, const struct
 
 static int visit_folder(struct walk *w, struct folder *f)
 {
-    struct content c;
+    struct upper_content c;
     _cleanup_close_ int dir = upper_beneath(w->root, f->path, O_RDONLY | O_DIRECTORY);
-    int r = dir < 0 ? dir : content_read(w, f->path, &c);
+    int r = dir < 0 ? dir : upper_content_read(w->root, f->path, &c);
     if (r == -ENOENT || r == -ENOTDIR)
         return 0;
     if (r < 0)
         return verror_errno(w->err, r, "%s", f->path);
     r = visit_content(w, dir, f, &c);
-    content_release(&c);
+    upper_content_release(&c);
     return r;
 }
 

@@ -14,4 +14,17 @@
 int materialize(const struct view *view, struct blob_reader *reader, const char *dir,
                 struct verror *err);
 
+/* What an environment's user changed, to be written as it is shown over the view. */
+struct materialize_upper {
+    const char *path; /* of the layer, which need not exist */
+    /* Scripts in it that begin with the interpreter of one of these environments (NULL-terminated
+     * paths) begin with `interpreter` instead. */
+    const char *const *roots;
+    const char *interpreter;
+};
+/* The same with the layer over it. A daemon may be writing to it: what vanishes meanwhile is passed
+ * over. -EUCLEAN: a mark of the layer is damaged. */
+int materialize_over(const struct view *view, const struct materialize_upper *upper,
+                     struct blob_reader *reader, const char *dir, struct verror *err);
+
 #endif

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/xattr.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/io.h"
@@ -43,12 +44,25 @@ static int take_lock(struct upper *u)
     return u->lock < 0 ? u->lock : 0;
 }
 
+/* The kernel closes a killed daemon's descriptors one by one: its successor, which started when the
+ * daemon's own lock was free, may be here before this one is. */
+static int wait_for_lock(struct upper *u)
+{
+    enum { TRIES = 100, NANOSECONDS = 10000000 };
+    int r = take_lock(u);
+    for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = NANOSECONDS}, NULL);
+        r = take_lock(u);
+    }
+    return r;
+}
+
 int upper_open(const char *path, struct upper *ret, struct verror *err)
 {
     *ret = (struct upper){.root = -1, .lock = -1, .path = xstrdup(path)};
     if (!path_exists(path))
         return 0; /* most environments: no descriptor for them */
-    int r = take_lock(ret);
+    int r = wait_for_lock(ret);
     if (r == 0)
         r = open_root(ret);
     if (r == 0)

@@ -26,7 +26,7 @@ struct upper {
 };
 
 /* path: the folder, which need not exist; if it does, takes the lock PATH.lock (-EAGAIN: another
- * daemon writes to this layer) and empties work and orphans. */
+ * daemon writes to this layer, and goes on to for a second) and empties work and orphans. */
 int upper_open(const char *path, struct upper *ret, struct verror *err);
 void upper_close(struct upper *upper); /* idempotent */
 bool upper_exists(const struct upper *upper);

@@ -252,6 +252,19 @@ def tree_digest(root):
     return found
 
 
+def store_content(store):
+    """{path: digest} of the packs and images of a store: none of them ever changes. Others come, when
+    what pip wrote into an environment is settled."""
+    return {path: digest for path, digest in tree_digest(store).items()
+            if path.startswith("packs/") or path.endswith(".image")}
+
+
+def store_changes(before, store):
+    """What of store_content() is gone or other than it was: {} as long as all is well."""
+    after = store_content(store)
+    return {path: after.get(path) for path, digest in before.items() if after.get(path) != digest}
+
+
 def disk_bytes(*roots):
     """What `du` counts: blocks, each inode once."""
     seen, total = set(), 0
@@ -289,6 +302,40 @@ def cache_folder(*parts):
     base = os.environ.get("XDG_CACHE_HOME") or pathlib.Path.home() / ".cache"
     folder = pathlib.Path(base, "venvfs-tests", *parts)
     folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@functools.lru_cache(None)
+def tool(name, requirement=None):
+    """A program of that name from PATH, else from the index, kept in the cache; None: no index."""
+    found = shutil.which(name)
+    if found:
+        return found
+    folder = cache_folder(name)
+    kept = folder / "bin" / name
+    if not kept.exists():
+        run([default_python(), "-m", "venv", folder])
+        run([folder / "bin" / "python", "-m", "pip", "install", "-q", requirement or name],
+            status=None)
+    return str(kept) if kept.exists() else None
+
+
+@functools.lru_cache(None)
+def downloaded(*names):
+    """A folder with wheels of these projects and what they need, for the default interpreter; None:
+    no index."""
+    python = default_python()
+    key = hashlib.sha256(f"{names}{run([python, '-VV']).stdout}".encode()).hexdigest()[:16]
+    folder = cache_folder("downloaded") / key
+    if not folder.exists():
+        part = folder.with_suffix(f".part{os.getpid()}")
+        done = run([python, "-m", "pip", "download", "-q", "--only-binary=:all:", "-d", part, *names],
+                   status=None)
+        if done.returncode != 0:
+            shutil.rmtree(part, ignore_errors=True)
+            return None
+        with contextlib.suppress(OSError):  # another run was faster
+            part.rename(folder)
     return folder
 
 

@@ -4,7 +4,6 @@ environment of the hub on each Python, as it does in a plain one."""
 import os
 import pathlib
 import re
-import shutil
 import sys
 import unittest
 
@@ -17,17 +16,6 @@ SETTLING = ("3.8", "3.12")  # once more, while it is settled again and again
 CHECKS = 140  # with uv
 
 
-def uv():
-    """uv of PATH, else from the index, kept in the cache; None: there is no index."""
-    found = shutil.which("uv")
-    folder = harness.cache_folder("uv")
-    kept = folder / "bin" / "uv"
-    if not found and not kept.exists():
-        harness.run([harness.default_python(), "-m", "venv", folder])
-        harness.run([folder / "bin" / "python", "-m", "pip", "install", "-q", "uv"], status=None)
-    return found or (str(kept) if kept.exists() else None)
-
-
 class PipOps(unittest.TestCase):
     def workload(self, version, settle="off"):
         if not ORACLE.exists():
@@ -35,7 +23,7 @@ class PipOps(unittest.TestCase):
         python = harness.interpreters().get(version)
         if not python:
             self.skipTest(f"no Python {version} here")
-        program = uv()
+        program = harness.tool("uv")
         if not program:
             self.skipTest("no package index can be reached")
         with harness.Sandbox("pipops") as box:

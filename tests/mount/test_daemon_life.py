@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The daemon from start to end: on demand, never in the way, healed when it was killed."""
 import errno
+import fcntl
 import os
 import pathlib
 import re
@@ -8,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
 import time
 import unittest
 
@@ -223,6 +225,21 @@ class LifeAndDeath(Case):
         self.assertFalse(BOX.json("status")["running"])
         self.mount(folder)
         self.assertEqual(self.version(env), "1.0")
+
+    def test_edits_are_there_when_the_last_daemon_is_slow_to_let_go(self):
+        """The kernel frees a dead daemon's locks one by one, its own before those of upper layers."""
+        _, env = self.project()
+        name = os.path.basename(os.readlink(env))
+        (env / "mine").write_text("edit")
+        BOX.venvfs("umount", "--all")
+        with open(BOX.venvfs_home / "envs" / name / "upper.lock", "r+") as held:
+            fcntl.lockf(held, fcntl.LOCK_EX)  # conflicts with the daemon's kind as its own would
+            letting_go = threading.Timer(0.3, fcntl.lockf, (held, fcntl.LOCK_UN))
+            letting_go.start()
+            BOX.venvfs("mount", "-n", name)
+            letting_go.join()
+        self.assertEqual((env / "mine").read_text(), "edit")
+        (env / "mine").write_text("another")
 
     def test_terminated_daemon_unmounts(self):
         folder, env = self.project()

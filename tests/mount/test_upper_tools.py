@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."
 import harness
 
 MANY = 3000
+HUGE = 30_000
 
 
 def setUpModule():
@@ -121,6 +122,107 @@ class Trees(Case):
         BOX.venvfs("mount", "-n", self.name)
         self.assertEqual({stat.S_IMODE(p.stat().st_mode) for p in (self.site / "big").glob("**/m*.py")},
                          {0o600})
+
+
+def with_attributes(root):
+    """{path: (digest, mode, mtime)}; folders' times are left out."""
+    found = {}
+    for path, digest in harness.tree_digest(root).items():
+        facts = os.lstat(os.path.join(root, path))
+        found[path] = digest, facts.st_mode, facts.st_mtime_ns if digest != "folder" else None
+    return found
+
+
+class Copies(Case):
+    """Out of the environment and in again, with the tools that people use."""
+
+    def differences(self, one, other):
+        return {path: (one.get(path), other.get(path)) for path in {*one, *other} if one.get(path) != other.get(path)}
+
+    def test_tar_keeps_modes_and_times(self):
+        (self.site / "lone.py").write_text("y = 3\n")
+        (self.site / "big" / "link").symlink_to("part1/m1.py")
+        os.chmod(self.site / "big" / "part2" / "m2.py", 0o750)
+        shutil.rmtree(self.site / "big" / "part3")
+        before = with_attributes(self.site)
+        archive, out = BOX.root / f"{self.name}.tar", BOX.root / f"{self.name}-out"
+        out.mkdir()
+        harness.run(["tar", "-C", self.site, "--format=posix", "-cf", archive, "."])
+        harness.run(["tar", "-C", out, "-xpf", archive])
+        self.assertEqual(self.differences(with_attributes(out), before), {})
+        for path in self.site.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+        self.assertEqual(os.listdir(self.site), [])
+        harness.run(["tar", "-C", self.site, "-xpf", archive])
+        self.assertEqual(self.differences(with_attributes(self.site), before), {})
+        self.assertEqual(self.python("import big.part1.m1 as m, lone; print(m.n, lone.y)"), "1 3")
+
+    def test_rsync(self):
+        if not shutil.which("rsync"):
+            self.skipTest("rsync is not installed")
+        before = with_attributes(self.site)
+        out = BOX.root / f"{self.name}-out"
+        harness.run(["rsync", "-a", f"{self.site}/", f"{out}/"])
+        self.assertEqual(self.differences(with_attributes(out), before), {})
+        harness.run(["rsync", "-a", "--delete", f"{out}/", f"{self.site}/"])
+        self.assertFalse([path for path in self.kept() if path.endswith(".py")], "what is the same is not written")
+        (out / "lone.py").write_text("y = 'through rsync'\n")
+        (out / "big" / "more.py").write_text("z = 1\n")
+        os.chmod(out / "big" / "part1" / "m1.py", 0o755)
+        shutil.rmtree(out / "big" / "part3")
+        for options in ("-a --delete", "-ac --delete --inplace"):
+            harness.run(["rsync", *options.split(), f"{out}/", f"{self.site}/"])
+            self.assertEqual(self.differences(with_attributes(self.site), with_attributes(out)), {})
+        self.assertEqual(self.python("import lone, big.more; print(lone.y)"), "through rsync")
+
+
+class Huge(Case):
+    """A package of 30,000 files: what is done to it as a whole costs nothing for each."""
+
+    @classmethod
+    def setUpClass(cls):
+        files = {f"huge/d{i % 100}/f{i}.txt": f"text {i}\n" for i in range(HUGE)}
+        cls.lock = BOX.root / "huge.txt"
+        cls.lock.write_text(harness.lock_text(harness.make_wheel(BOX.root / "wheels", "huge", "1.0",
+                                                                 {"huge/__init__.py": "h = 1\n", **files})))
+
+    def setUp(self):
+        self.name = self.id().rpartition(".")[2][5:60].replace("_", "-")
+        self.env = BOX.create(self.name, "-r", self.lock)
+        self.site = next(self.env.glob("lib/python3*/site-packages"))
+        self.upper = BOX.venvfs_home / "envs" / self.name / "upper"
+
+    def messages(self):
+        return BOX.json("status")["messages"]
+
+    def test_mv_is_one_rename(self):
+        before = harness.tree_digest(self.site / "huge")
+        self.assertEqual(sum(digest != "folder" for digest in before.values()), HUGE + 2)  # a pyc
+        counted = self.messages()
+        harness.run(["mv", self.site / "huge", self.site / "moved"])
+        os.rename(self.site / "moved", self.env / "elsewhere")
+        sent = {kind: count - counted.get(kind, 0) for kind, count in self.messages().items()}
+        self.assertEqual(sum(sent.get(kind, 0) for kind in ("RENAME", "RENAME2")), 2)
+        self.assertEqual([sent.get(kind, 0) for kind in ("READ", "WRITE", "MKNOD", "UNLINK")], [0, 0, 0, 0])
+        self.assertLess(sum(sent.values()), 60, sent)
+        self.assertLess(harness.disk_bytes(self.upper), 100_000)
+        BOX.venvfs("umount", "--all")
+        BOX.venvfs("mount", "-n", self.name)
+        self.assertEqual(harness.tree_digest(self.env / "elsewhere"), before)
+        self.assertFalse((self.site / "huge").exists())
+        harness.run(["mv", self.env / "elsewhere", self.site / "huge"])
+        self.assertEqual(harness.tree_digest(self.site / "huge"), before)
+        self.assertLess(harness.disk_bytes(self.upper), 100_000)
+        self.assertEqual(self.python("import huge; print(huge.h)"), "1")
+
+    def test_rm_and_find_delete(self):
+        harness.run(["find", self.site / "huge" / "d1", "-name", "*.txt", "-delete"])
+        self.assertEqual(os.listdir(self.site / "huge" / "d1"), [])
+        harness.run(["rm", "-rf", self.site / "huge"])
+        BOX.venvfs("umount", "--all")
+        BOX.venvfs("mount", "-n", self.name)
+        self.assertFalse((self.site / "huge").exists())
+        self.assertLess(harness.disk_bytes(self.upper), 100_000)
 
 
 class Files(Case):

@@ -15,6 +15,8 @@
 #include "cli/print.h"
 #include "cli/settle.h"
 #include "cli/show_env.h"
+#include "env/edits.h"
+#include "env/inside.h"
 #include "wheel/content.h"
 
 void apply_release(struct apply *a)
@@ -151,10 +153,45 @@ int apply_open_as_is(struct apply *a, struct session *s, const char *given, stru
     r = store_lock_shared(s->store, err);
     if (r < 0)
         return r;
+    if (a->env->manifest->bare)
+        inside_read(&s->home, a->env);
     a->before = manifest_copy(a->env->manifest);
     a->next = manifest_copy(a->env->manifest);
     apply_recall(a);
     return 0;
+}
+
+static int no_python(const struct env *env, struct verror *err)
+{
+    _cleanup_free_ char *word = print_word(env->name);
+    verror_set(err, ENOENT, "environment %s was made from inside and has no Python yet", env->name);
+    return verror_hint(
+               err, "make one there with venv, virtualenv or uv, or venvfs sync -n %s -p PY", word),
+           -ENOENT;
+}
+
+int apply_load_interp(const struct session *s, struct env *env, struct interp **ret,
+                      struct verror *err)
+{
+    inside_read(&s->home, env);
+    if (!env->manifest->executable)
+        return no_python(env, err);
+    return interp_load(&s->home, env->manifest->executable, ret, err);
+}
+
+/* What a tool wrote lies on top, and would hide another interpreter. */
+static int check_inside(const struct apply *a, const struct interp *interp, struct verror *err)
+{
+    const struct manifest *m = a->next;
+    if (!m->bare || same_interp(m, interp))
+        return 0;
+    _cleanup_free_ char *word = print_word(a->env->name);
+    verror_set(err, EINVAL, "environment %s was made from inside with Python %s, not %s (%s)",
+               a->env->name, m->version, interp->version, interp->executable);
+    return verror_hint(err,
+                       "make it anew with that tool, or venvfs rollback -n %s for what was "
+                       "there before",
+                       word);
 }
 
 int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
@@ -167,43 +204,42 @@ int apply_open(struct apply *a, struct session *s, const char *given, const char
     if (python || start)
         r = interp_find(&s->home, python, start, &interp, err);
     else
-        r = interp_load(&s->home, a->next->executable, &interp, err);
+        r = apply_load_interp(s, a->env, &interp, err);
+    /* Nothing of a tool is there: from now on it is one like any other. */
+    if (r == 0 && (a->env->emptied || !a->next->executable))
+        a->next->bare = false;
+    if (r == 0 && (r = check_inside(a, interp, err)) < 0)
+        interp_free(interp);
     if (r < 0)
         return r;
-    if (!same_interp(a->next, interp))
+    if (!same_interp(a->next, interp) || !a->next->target_key)
         apply_interp(a, interp);
     else
         a->interp = interp;
     return 0;
 }
 
-/* What pip or uv did inside comes first, as a generation of its own: so the change starts from what
- * is there, and a rollback finds it. */
-static int settle_first(struct apply *a, struct verror *err)
+int apply_settle(struct apply *a, struct verror *err)
 {
     _cleanup_settled_ struct settled done = {.before = NULL};
     const struct settle_options options = {.due = true, .quiet = print_quiet(), .jobs = a->jobs};
-    int r = aside_recover(a->session, a->env, err);
+    int r = a->env->emptied ? 0 : aside_recover(a->session, a->env, err);
     if (r == 0)
         r = settle_env(a->session, a->env, &options, &done, err);
     if (r < 0)
         return r;
     settled_tell(a->env, &done);
+    manifest_free(a->before);
+    manifest_free(a->next);
+    a->before = manifest_copy(a->env->manifest);
+    a->next = manifest_copy(a->env->manifest);
     return 0;
 }
 
 int apply_open_settled(struct apply *a, struct session *s, const char *given, struct verror *err)
 {
     int r = apply_open_as_is(a, s, given, err);
-    if (r == 0)
-        r = settle_first(a, err);
-    if (r < 0)
-        return r;
-    manifest_free(a->before);
-    manifest_free(a->next);
-    a->before = manifest_copy(a->env->manifest);
-    a->next = manifest_copy(a->env->manifest);
-    return 0;
+    return r < 0 ? r : apply_settle(a, err);
 }
 
 static bool content_of(struct store *store, const struct store_image *which, struct sha256 *ret)
@@ -327,23 +363,36 @@ static int keep_resolved(const struct apply *a, struct verror *err)
     return r < 0 ? verror_errno(err, r, "writing %s", path) : 0;
 }
 
+/* A generation that was shown under another writable layer comes without this one. */
+static void tell_set_aside(const struct apply *a, const char *upper)
+{
+    _cleanup_free_ char *now = env_upper(a->env);
+    if (upper && strcmp(now, upper) != 0 && edits_any(upper))
+        print_note("what was written inside since stays in %s, and comes back with its generation",
+                   upper);
+}
+
 int apply_commit(struct apply *a, const char *reason, struct verror *err)
 {
-    if (!a->before || manifests_differ(a->before, a->next)) {
+    if (!a->before || a->env->emptied || manifests_differ(a->before, a->next)) {
+        _cleanup_free_ char *upper = a->before ? env_upper(a->env) : NULL;
         struct manifest *m = manifest_copy(a->next);
         free(m->reason);
         m->reason = xstrdup(reason);
         conflicts_warn(a->session->store, m);
         interrupt_removes_nothing();
-        int r = a->before ? aside_before(a->session, a->env, m, &a->edits_aside, err) : 0;
+        /* Another layer has edits of its own, and this one keeps what it has. */
+        bool stays = a->before && !env_leaves_upper(a->env, m);
+        int r = stays ? aside_before(a->session, a->env, m, &a->edits_aside, err) : 0;
         if (r < 0) {
             manifest_free(m);
             return r;
         }
-        a->aside_generation = a->before ? a->env->manifest->generation : 0;
+        a->aside_generation = stays ? a->env->manifest->generation : 0;
         r = env_commit(a->env, m, err);
         if (r < 0)
             return r;
+        tell_set_aside(a, upper);
     }
     return a->resolved ? keep_resolved(a, err) : 0;
 }

@@ -57,7 +57,8 @@ int apply_create_like(struct apply *a, struct session *s, const char *name,
                       const struct manifest *like, const char *address, const char *prompt,
                       struct verror *err);
 /* An existing one, locked and settled (cli/settle.h), with the compile options it has. Its
- * interpreter stays when python and start are NULL; else they say which as in interp_find(). */
+ * interpreter stays when python and start are NULL; else they say which as in interp_find(). One
+ * that a tool made from inside has the interpreter that the tool wrote: -EINVAL for another. */
 int apply_open(struct apply *a, struct session *s, const char *given, const char *python,
                const char *start, struct verror *err);
 /* The same without the interpreter, for a change that ingests nothing. */
@@ -65,6 +66,13 @@ int apply_open_settled(struct apply *a, struct session *s, const char *given, st
 /* The same again, for a change of something else than content: what was installed inside stays
  * unsettled. */
 int apply_open_as_is(struct apply *a, struct session *s, const char *given, struct verror *err);
+/* What pip or uv did inside becomes a generation of its own, before anything else: so a change
+ * starts from what is there, and a rollback finds it. */
+int apply_settle(struct apply *a, struct verror *err);
+/* The interpreter that an environment has: its manifest's, or what a tool wrote inside. -ENOENT:
+ * none yet. */
+int apply_load_interp(const struct session *s, struct env *env, struct interp **ret,
+                      struct verror *err);
 /* Before an existing environment changes without being bound anew: does its address lead to it, so
  * that apply_show() can succeed? See address_check(). */
 int apply_check_address(const struct apply *a, bool fallback, struct verror *err);

@@ -169,7 +169,7 @@ static int find(struct session *s, const struct env *env, const char *upper, str
 int aside_before(struct session *s, const struct env *env, const struct manifest *next,
                  size_t *moved, struct verror *err)
 {
-    _cleanup_free_ char *upper = upper_path(env);
+    _cleanup_free_ char *upper = env_upper(env);
     *moved = 0;
     if (daemon_unwanted() || !edits_any(upper))
         return 0;

@@ -158,7 +158,7 @@ static int carry_all(struct adopt *a, struct upper_fill *fill, const struct view
 static int fill_upper(struct adopt *a, struct apply *to, const struct view *view,
                       struct verror *err)
 {
-    _cleanup_free_ char *path = path_join(to->env->dir, "upper");
+    _cleanup_free_ char *path = env_upper(to->env);
     _cleanup_free_ char *python = path_join(a->address, "bin/python");
     _cleanup_close_ int tree = io_open(a->venv.root, O_RDONLY | O_DIRECTORY, 0);
     if (tree < 0)

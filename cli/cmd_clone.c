@@ -35,11 +35,22 @@ struct clone {
 static int copy_upper(struct session *s, const struct env *from, const struct env *to,
                       struct verror *err)
 {
-    _cleanup_free_ char *source = upper_path(from), *target = upper_path(to);
+    _cleanup_free_ char *source = env_upper(from), *target = env_upper(to);
     flush_env(&s->home, from->name);
     interrupt_defer();
     int r = upper_copy(source, target, interrupt_noted, err);
     return r == 0 && interrupt_noted() ? verror_set(err, EINTR, "stopped") : r;
+}
+
+/* What a tool wrote names its path in many places. */
+static int refuse_bare(const struct session *s, const struct env *from, const char *name,
+                       struct verror *err)
+{
+    _cleanup_free_ char *path = hub_path(&s->home, from->name);
+    _cleanup_free_ char *word = print_word(path), *new = print_word(name);
+    verror_set(err, EINVAL, "environment %s was made from inside, and its files name %s",
+               from->name, path);
+    return verror_hint(err, "venvfs adopt %s %s makes one that is the same", word, new), -EINVAL;
 }
 
 static int clone(struct session *s, const struct clone *o, struct env *from,
@@ -47,6 +58,8 @@ static int clone(struct session *s, const struct clone *o, struct env *from,
 {
     _cleanup_apply_ struct apply a = APPLY_INIT;
     const char *prompt = o->prompt ? o->prompt : p->prompt;
+    if (from->manifest->bare)
+        return refuse_bare(s, from, p->name, err);
     _cleanup_settled_ struct settled done = {.before = NULL};
     const struct settle_options settling = {.due = true, .quiet = print_quiet()};
     int r = settle_env(s, from, &settling, &done, err);

@@ -62,7 +62,8 @@ static int diff_find(struct session *s, const char *name, const struct words *wo
 
 static bool pythons_differ(const struct diff *d)
 {
-    return d->to.env && strcmp(d->from.manifest->version, d->to.manifest->version) != 0;
+    return d->to.env &&
+           strcmp(manifest_python(d->from.manifest), manifest_python(d->to.manifest)) != 0;
 }
 
 static bool differs(const struct diff *d)
@@ -119,7 +120,8 @@ static void print_edits(const struct point *p, const struct edits *edits, bool h
 static void print_text(const struct diff *d)
 {
     if (pythons_differ(d))
-        printf("Python %s -> %s\n", d->from.manifest->version, d->to.manifest->version);
+        printf("Python %s -> %s\n", manifest_python(d->from.manifest),
+               manifest_python(d->to.manifest));
     for (size_t i = 0; i < d->packages.n; i++)
         changes_print_line(stdout, "", &d->packages.v[i]);
     bool heading = d->to.env != NULL;
@@ -167,7 +169,7 @@ static json_t *facts_of_edits(const struct edits *edits)
 
 static json_t *facts_of_point(const struct point *p, const struct edits *edits)
 {
-    return json_pack("{s:s, s:i, s:b, s:s, s:o}", "name", p->env->name, "generation",
+    return json_pack("{s:s, s:i, s:b, s:s?, s:o}", "name", p->env->name, "generation",
                      (int)p->manifest->generation, "now", (int)p->now, "python",
                      p->manifest->version, "edits", facts_of_edits(edits));
 }

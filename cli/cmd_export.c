@@ -40,7 +40,7 @@ static int write_text(const struct export *o, const struct strbuf *text, struct 
 static void tell(const struct export *o, const struct env *env, enum export_format format,
                  const char *unhashed)
 {
-    _cleanup_free_ char *upper = upper_path(env), *word = print_word(env->name);
+    _cleanup_free_ char *upper = env_upper(env), *word = print_word(env->name);
     if (unhashed) {
         print_warning("no hashes are written: %s, and pip takes hashes of all or none", unhashed);
         print_hint("--format pylock keeps those there are");

@@ -3,12 +3,15 @@
 #include <time.h>
 
 #include "base/mem.h"
+#include "base/path.h"
 #include "cli/changes.h"
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/session.h"
+#include "env/env_layer.h"
+#include "env/inside.h"
 
 static const struct command_help help = {
     .name = "history",
@@ -42,11 +45,12 @@ static void print_changes(const struct manifest *before, const struct manifest *
     size_t all = m->n_packages + m->n_editables;
     changes_find(before, m, &c);
     if (!before) {
-        printf("%s%zu package%s, Python %s\n", indent, all, all == 1 ? "" : "s", m->version);
+        printf("%s%zu package%s, Python %s\n", indent, all, all == 1 ? "" : "s",
+               manifest_python(m));
         return;
     }
-    if (strcmp(before->version, m->version) != 0)
-        printf("%sPython %s -> %s\n", indent, before->version, m->version);
+    if (strcmp(manifest_python(before), manifest_python(m)) != 0)
+        printf("%sPython %s -> %s\n", indent, manifest_python(before), manifest_python(m));
     if (strcmp(before->address, m->address) != 0)
         printf("%smoved: %s -> %s\n", indent, before->address, m->address);
     size_t lines = c.n > LINES ? LINES - 1 : c.n;
@@ -61,16 +65,25 @@ static json_t *facts_of_generation(const struct manifest *before, const struct m
 {
     _cleanup_changes_ struct changes c = {0};
     changes_find(before, m, &c);
-    return json_pack("{s:i, s:o, s:s, s:b, s:s, s:s, s:I, s:o}", "generation", (int)m->generation,
+    return json_pack("{s:i, s:o, s:s, s:b, s:s?, s:s, s:I, s:o}", "generation", (int)m->generation,
                      "time", facts_of_time(m->time_ns), "reason", m->reason, "current",
                      (int)current, "python", m->version, "address", m->address, "packages",
                      (json_int_t)m->n_packages + (json_int_t)m->n_editables, "changes",
                      facts_of_changes(&c));
 }
 
+/* The Python of one that a tool made. */
+static void read_inside(const struct home *home, const struct env *env, struct manifest *m)
+{
+    _cleanup_free_ char *folder = layer_folder(env->dir, m->upper);
+    _cleanup_free_ char *upper = path_join(folder, "upper");
+    if (m->bare && layer_ended(env->dir, m->upper) < m->generation)
+        inside_read_upper(home, upper, m);
+}
+
 /* All of them, ascending. A damaged one is named on standard error and left out. */
-static struct manifest **read_all(const struct env *env, size_t *n, int *exit_code,
-                                  struct verror *err)
+static struct manifest **read_all(const struct home *home, const struct env *env, size_t *n,
+                                  int *exit_code, struct verror *err)
 {
     _cleanup_free_ unsigned *numbers = NULL;
     size_t count = 0;
@@ -81,6 +94,7 @@ static struct manifest **read_all(const struct env *env, size_t *n, int *exit_co
     for (size_t i = 0; i < count; i++) {
         _cleanup_verror_ struct verror damage = VERROR_INIT;
         if (env_generation(env, numbers[i], &all[*n], &damage) == 0) {
+            read_inside(home, env, all[*n]);
             ++*n;
             continue;
         }
@@ -90,16 +104,20 @@ static struct manifest **read_all(const struct env *env, size_t *n, int *exit_co
     return all;
 }
 
-static int print_history(const struct env *env, bool json, struct verror *err)
+static int print_history(const struct home *home, const struct env *env, bool json,
+                         struct verror *err)
 {
     size_t n = 0;
     int exit_code = EXIT_DONE;
-    struct manifest **all = read_all(env, &n, &exit_code, err);
+    struct manifest **all = read_all(home, env, &n, &exit_code, err);
     json_t *array = json_array();
     if (!all) {
         json_decref(array);
         return print_error(err);
     }
+    if (!json && env->emptied)
+        print_note("environment %s was emptied from inside since: its folder was removed",
+                   env->name);
     for (size_t i = n; i-- > 0;) {
         const struct manifest *before = i ? all[i - 1] : NULL;
         bool current = all[i]->generation == env->manifest->generation;
@@ -147,7 +165,7 @@ int cmd_history(int argc, char **argv)
         r = env_open(&s.home, which, false, true, &env, &err);
     if (r < 0)
         return print_error(&err);
-    r = print_history(env, json, &err);
+    r = print_history(&s.home, env, json, &err);
     env_free(env);
     return r;
 }

@@ -4,13 +4,15 @@
 #include "cli/options.h"
 #include "cli/print.h"
 #include "cli/session.h"
+#include "env/inside.h"
 
 static const struct command_help help = {
     .name = "list",
     .synopsis = "[--json]",
     .about =
-        "Lists the environments: name, Python, packages and address. A damaged one is named on\n"
-        "standard error, and the exit code is 1.",
+        "Lists the environments: name, Python, packages and address, and which were emptied from\n"
+        "inside (venvfs rollback brings one back). A damaged one is named on standard error, and\n"
+        "the exit code is 1.",
 };
 
 static void print_names(char **names, size_t n)
@@ -25,8 +27,10 @@ static struct env *open_readable(struct session *s, const char *name, int *exit_
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
     struct env *env;
-    if (env_open(&s->home, name, false, false, &env, &err) == 0)
+    if (env_open(&s->home, name, false, false, &env, &err) == 0) {
+        inside_read(&s->home, env);
         return env;
+    }
     print_warning("%s", verror_message(&err));
     *exit_code = EXIT_FAILED;
     return NULL;
@@ -63,9 +67,10 @@ static int print_rows(struct session *s, char **names, size_t n)
         if (!env)
             continue;
         table_cell(table, "%s", env->name);
-        table_cell(table, "%s", env->manifest->version);
+        table_cell(table, "%s", manifest_python(env->manifest));
         table_cell(table, "%zu", env->manifest->n_packages + env->manifest->n_editables);
-        table_cell(table, "%s", env->manifest->address);
+        table_cell(table, "%s%s", env->manifest->address,
+                   env->emptied ? " (emptied from inside)" : "");
         env_free(env);
     }
     table_print(table);

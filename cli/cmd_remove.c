@@ -11,6 +11,7 @@
 #include "cli/print.h"
 #include "cli/session.h"
 #include "cli/show_env.h"
+#include "env/inside.h"
 
 static const struct command_help help = {
     .name = "remove",
@@ -44,9 +45,10 @@ static int remove_damaged(struct session *s, const char *word, const char *name,
     return 0;
 }
 
-static int check_unused(const struct session *s, const struct env *env, struct verror *err)
+static int check_unused(const struct session *s, struct env *env, struct verror *err)
 {
     _cleanup_in_use_ struct in_use users = {0};
+    inside_read(&s->home, env);
     in_use_find(&s->home, env, USE_FOLDER | USE_OPEN | USE_MAPPED | USE_PROGRAM, &users);
     if (!users.n)
         return 0;

@@ -59,6 +59,17 @@ static int check(const struct env *env, const struct reach *reach, const char *t
         return r;
     if (strcmp(env->name, to) == 0)
         return verror_set(err, EEXIST, "environment %s has that name already", to);
+    if (env->emptied) {
+        verror_set(err, ENOENT, "environment %s was emptied from inside: its folder was removed",
+                   env->name);
+        return verror_hint(err, "venvfs rollback -n %s brings it back", word), -ENOENT;
+    }
+    if (env->manifest->bare) {
+        verror_set(err, EBUSY, "environment %s was made from inside, and its files name %s",
+                   env->name, env->manifest->address);
+        _cleanup_free_ char *path = print_word(reach->old_address);
+        return verror_hint(err, "venvfs adopt %s %s makes one of that name", path, new), -EBUSY;
+    }
     if (project) {
         verror_set(err, EBUSY, "environment %s is the one of %s, and has its name from that folder",
                    env->name, project);

@@ -5,6 +5,7 @@
 #include "cli/print.h"
 #include "cli/session.h"
 #include "cli/settle.h"
+#include "env/inside.h"
 
 static const struct command_help help = {
     .name = "show",
@@ -40,7 +41,16 @@ static int show_text(const struct env *env)
     printf("  address     %s\n", m->address);
     if (m->project)
         printf("  project     %s\n", m->project);
-    printf("  python      %s (%s)\n", m->version, m->executable);
+    if (m->executable)
+        printf("  python      %s (%s)\n", m->version, m->executable);
+    else
+        printf("  python      none yet: it was made from inside, and no tool has written one\n");
+    if (env->emptied) {
+        _cleanup_free_ char *word = print_word(env->name);
+        printf("  emptied     its folder was removed from inside; venvfs rollback -n %s brings it "
+               "back\n",
+               word);
+    }
     printf("  generation  %u: %s\n", m->generation, m->reason);
     printf("  packages    %zu\n", m->n_packages + m->n_editables);
     struct table *table = table_new(3);
@@ -95,6 +105,7 @@ int cmd_show(int argc, char **argv)
         r = env_open(&s.home, which, false, true, &env, &err);
     if (r < 0)
         return print_error(&err);
+    inside_read(&s.home, env);
     r = json ? show_json(&s, env) : show_text(env);
     if (!json)
         tell_pending(&s, env);

@@ -1,5 +1,7 @@
 #include "cli/compose.h"
 
+#include <errno.h>
+
 #include "cli/difference.h"
 
 enum { READER_CACHE = 64 << 20 };
@@ -17,10 +19,12 @@ int compose_view(struct store *store, const struct manifest *m, const char *addr
     return view_compose(m, address, &images, ret, err);
 }
 
-/* Reading plain files costs no message to a daemon, so what saves those has no place there. */
-static struct manifest *without_accelerator(const struct manifest *m)
+/* Reading plain files costs no message to a daemon, so what saves those has no place there. What a
+ * tool wrote stays where it is: the files that it made are ours here. */
+static struct manifest *to_write(const struct manifest *m)
 {
     struct manifest *plain = manifest_copy(m);
+    plain->bare = false;
     settings_set(plain, "import_hook", json_false());
     return plain;
 }
@@ -31,10 +35,15 @@ int write_plain_files(struct session *s, const struct manifest *m,
 {
     struct view *view = NULL;
     struct blob_reader *reader = NULL;
+    if (m->bare && !m->target_key) {
+        verror_set(err, EINVAL, "%s was made from inside, and nothing of it is in the store",
+                   m->address);
+        return verror_hint(err, "venvfs commit makes packages of what is installed there"), -EINVAL;
+    }
     int r = session_store(s, err);
     if (r == 0)
         r = store_lock_shared(s->store, err);
-    struct manifest *plain = without_accelerator(m);
+    struct manifest *plain = to_write(m);
     if (r == 0)
         r = compose_view(s->store, plain, address, &view, err);
     manifest_free(plain);

@@ -41,9 +41,9 @@ bool manifests_differ(const struct manifest *a, const struct manifest *b)
            strings_differ(a->base_executable, b->base_executable) ||
            strings_differ(a->version, b->version) || strings_differ(a->python_dir, b->python_dir) ||
            strings_differ(a->target_key, b->target_key) || strings_differ(a->project, b->project) ||
-           a->system_site_packages != b->system_site_packages ||
-           json_differ(a->settings, b->settings) || manifest_packages_differ(a, b) ||
-           !manifest_editables_equal(a, b);
+           a->system_site_packages != b->system_site_packages || a->bare != b->bare ||
+           a->upper != b->upper || json_differ(a->settings, b->settings) ||
+           manifest_packages_differ(a, b) || !manifest_editables_equal(a, b);
 }
 
 bool manifest_editables_named(const struct manifest *a, const struct manifest *b)
@@ -64,7 +64,7 @@ static const char *plural(size_t n)
 static void print_python(const struct manifest *before, const struct manifest *after)
 {
     if (strings_differ(before->version, after->version))
-        print_note("Python %s -> %s", before->version, after->version);
+        print_note("Python %s -> %s", manifest_python(before), manifest_python(after));
     else if (strings_differ(before->base_executable, after->base_executable))
         print_note("Python %s: %s -> %s", after->version, before->base_executable,
                    after->base_executable);
@@ -74,7 +74,7 @@ void print_difference(const struct manifest *before, const struct manifest *afte
 {
     size_t all = after->n_packages + after->n_editables;
     if (!before) {
-        print_note("%zu package%s, Python %s", all, plural(all), after->version);
+        print_note("%zu package%s, Python %s", all, plural(all), manifest_python(after));
         return;
     }
     print_python(before, after);

@@ -182,7 +182,7 @@ static int requirements(struct session *s, const struct env *env, bool all, stru
     if (r < 0)
         return r;
     strbuf_addf(sb, "# Environment %s, generation %u, Python %s: venvfs export\n", env->name,
-                m->generation, m->version);
+                m->generation, manifest_python(m));
     for (size_t i = 0; i < m->n_editables; i++) {
         _cleanup_free_ char *word = print_word(m->editables[i].path);
         strbuf_addf(sb, "-e %s\n", word);
@@ -333,7 +333,7 @@ static int pylock(struct session *s, const struct env *env, bool all, struct str
     const struct manifest *m = env->manifest;
     int r = 0;
     strbuf_addf(sb, "# Environment %s, generation %u, Python %s: venvfs export\n", env->name,
-                m->generation, m->version);
+                m->generation, manifest_python(m));
     strbuf_addf(sb, "lock-version = \"1.0\"\ncreated-by = \"venvfs %s\"\n", VENVFS_VERSION);
     if (!m->n_packages && !m->n_editables)
         strbuf_addstr(sb, "packages = []\n");

@@ -19,12 +19,13 @@ json_t *facts_of_env(const struct home *home, const struct env *env)
 {
     const struct manifest *m = env->manifest;
     _cleanup_free_ char *path = hub_path(home, env->name);
-    return json_pack("{s:s, s:s, s:s, s:i, s:o, s:s?, s:s, s:s, s:I, s:s?, s:b}", "name", env->name,
-                     "address", m->address, "path", path, "generation", (int)m->generation, "time",
-                     facts_of_time(m->time_ns), "reason", m->reason, "python", m->version,
-                     "executable", m->executable, "packages",
+    return json_pack("{s:s, s:s, s:s, s:i, s:o, s:s?, s:s?, s:s?, s:I, s:s?, s:b, s:b, s:b}",
+                     "name", env->name, "address", m->address, "path", path, "generation",
+                     (int)m->generation, "time", facts_of_time(m->time_ns), "reason", m->reason,
+                     "python", m->version, "executable", m->executable, "packages",
                      (json_int_t)m->n_packages + (json_int_t)m->n_editables, "project", m->project,
-                     "system_site_packages", m->system_site_packages);
+                     "system_site_packages", (int)m->system_site_packages, "bare", (int)m->bare,
+                     "emptied", (int)env->emptied);
 }
 
 json_t *facts_of_packages(const struct manifest *m)

@@ -143,7 +143,7 @@ static bool runs_from(const struct search *s, int dir, const char *first_word)
         return false;
     if (is_in(s, exe) || (first_word[0] == '/' && is_in(s, first_word)))
         return true;
-    if (strchr(first_word, '/') || strcmp(exe, s->base_executable) != 0 ||
+    if (strchr(first_word, '/') || !s->base_executable || strcmp(exe, s->base_executable) != 0 ||
         io_read_fileat(dir, "environ", &environment, MAX_TEXT) < 0)
         return false;
     const char *active = variable(&environment, "VIRTUAL_ENV");

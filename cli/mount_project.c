@@ -75,12 +75,13 @@ static int open_clone(struct apply *a, struct session *s, const struct opening *
     if (o->python || o->start)
         r = interp_find(&s->home, o->python, o->start, &interp, err);
     else
-        r = interp_load(&s->home, from->manifest->executable, &interp, err);
+        r = apply_load_interp(s, from, &interp, err);
     if (r == 0)
         r = apply_create(a, s, o->name, interp, o->address, from->manifest->prompt, err);
     if (r == 0) {
         manifest_free(a->next);
         a->next = manifest_copy(from->manifest);
+        a->next->bare = false;
         apply_recall(a);
         apply_interp(a, steal_ptr(a->interp));
         replace(&a->next->address, o->address);

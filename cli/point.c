@@ -8,6 +8,7 @@
 #include "base/path.h"
 #include "cli/compose.h"
 #include "cli/show_env.h"
+#include "env/inside.h"
 #include "env/manifest_check.h"
 
 void point_release(struct point *p)
@@ -37,6 +38,8 @@ static int open_now(const struct session *s, const char *name, struct point *ret
     int r = env_open(&s->home, name, false, true, &ret->env, err);
     if (r < 0)
         return r;
+    if (ret->env->manifest->bare)
+        inside_read(&s->home, ret->env);
     ret->manifest = manifest_copy(ret->env->manifest);
     ret->now = true;
     ret->label = xstrdup(name);
@@ -88,17 +91,12 @@ int point_now(const struct session *s, const struct point *of, struct point *ret
     return open_now(s, of->env->name, ret, err);
 }
 
-char *upper_path(const struct env *env)
-{
-    return path_join(env->dir, "upper");
-}
-
 int point_edits(struct session *s, const struct point *p, struct edits *ret, struct verror *err)
 {
-    _cleanup_free_ char *upper = upper_path(p->env);
+    _cleanup_free_ char *upper = env_upper(p->env);
     struct view *view = NULL;
     *ret = (struct edits){0};
-    if (!p->now)
+    if (!p->now || p->env->emptied)
         return 0;
     flush_env(&s->home, p->env->name);
     if (!edits_any(upper))

@@ -30,8 +30,6 @@ int point_now(const struct session *s, const struct point *of, struct point *ret
 void point_release(struct point *point);
 #define _cleanup_point_ _cleanup_(point_release)
 
-/* ENVS/NAME/upper of an environment. malloc'ed. */
-char *upper_path(const struct env *env);
 /* What was changed inside it, against the manifest's view; nothing unless the point is now. Opens
  * and locks the session's store. */
 int point_edits(struct session *s, const struct point *point, struct edits *ret,

@@ -12,6 +12,7 @@
 #include "cli/point.h"
 #include "cli/print.h"
 #include "cli/show_env.h"
+#include "env/inside.h"
 #include "env/settle.h"
 #include "fs/control.h"
 
@@ -74,7 +75,11 @@ static struct wheel_compile compile_of(const struct manifest *m)
 
 static int prepare(struct work *w, struct verror *err)
 {
+    if (w->env->manifest->bare)
+        inside_read(&w->session->home, w->env);
     const struct manifest *m = w->env->manifest;
+    if (!m->executable)
+        return verror_set(err, ENOENT, "environment %s has no Python yet", w->env->name);
     int r = session_store(w->session, err);
     if (r == 0)
         r = store_lock_shared(w->session->store, err);
@@ -84,6 +89,9 @@ static int prepare(struct work *w, struct verror *err)
         r = compose_view(w->session->store, m, NULL, &w->before, err);
     if (r < 0)
         return r;
+    const struct wheel_compile compile = compile_of(m);
+    if (!m->target_key) /* a tool chose the interpreter */
+        w->env->manifest->target_key = wheel_target_key(&w->interp->target, &compile);
     w->root = hub_path(&w->session->home, w->env->name);
     w->names[0] = m->address;
     w->names[1] = w->root;
@@ -93,7 +101,7 @@ static int prepare(struct work *w, struct verror *err)
                                    .root = w->root,
                                    .names = w->names,
                                    .target = &w->interp->target};
-    w->wheel.compile = compile_of(m);
+    w->wheel.compile = compile;
     w->wheel.jobs = w->options->jobs;
     w->wheel.warn = print_wheel_warning;
     return 0;
@@ -243,6 +251,11 @@ static int is_due(struct work *w, bool *ret, struct verror *err)
 
 /* ---- doing it ---- */
 
+#define BY_PIP "by pip"
+#define BY_UV "by uv"
+#define BY_BOTH "by pip and uv"
+#define FROM_INSIDE "from inside"
+
 static const char *installers(const struct settle *s)
 {
     bool pip = false, uv = false;
@@ -251,7 +264,16 @@ static const char *installers(const struct settle *s)
         pip |= strcmp(name, "pip") == 0;
         uv |= strcmp(name, "uv") == 0;
     }
-    return pip && uv ? "by pip and uv" : uv ? "by uv" : pip ? "by pip" : "from inside";
+    return pip && uv ? BY_BOTH : uv ? BY_UV : pip ? BY_PIP : FROM_INSIDE;
+}
+
+bool settle_is_reason(const char *reason)
+{
+    static const char *const all[] = {BY_PIP, BY_UV, BY_BOTH, FROM_INSIDE};
+    for (size_t i = 0; i < ARRAY_SIZE(all); i++)
+        if (strcmp(all[i], reason) == 0)
+            return true;
+    return false;
 }
 
 static int make_generation(struct work *w, struct verror *err)
@@ -312,8 +334,10 @@ int settle_env(struct session *s, struct env *env, const struct settle_options *
 {
     struct work w = {.session = s, .env = env, .options = options, .result = ret};
     *ret = (struct settled){.before = NULL};
-    w.upper = upper_path(env);
-    if (daemon_unwanted() || !edits_any(w.upper)) {
+    w.upper = env_upper(env);
+    if (env->manifest->bare)
+        inside_read(&s->home, env);
+    if (daemon_unwanted() || env->emptied || !env->manifest->executable || !edits_any(w.upper)) {
         free(w.upper);
         return 0;
     }
@@ -366,7 +390,7 @@ void settled_tell(const struct env *env, const struct settled *done)
 
 int settle_sweep(struct session *s, const struct env *env, struct verror *err)
 {
-    _cleanup_free_ char *upper = upper_path(env);
+    _cleanup_free_ char *upper = env_upper(env);
     struct control *control;
     if (daemon_unwanted() || !edits_any(upper))
         return 0;
@@ -396,7 +420,7 @@ int settle_ahead(struct session *s, const struct env *env, char *const *dist_inf
     struct work w = {
         .session = s, .env = (struct env *)(uintptr_t)env, .options = &options, .result = &result};
     struct installed *in = NULL;
-    w.upper = upper_path(env);
+    w.upper = env_upper(env);
     int r = prepare(&w, err);
     const struct installed_tree tree = {.root = w.upper, .names = w.names};
     if (r == 0)

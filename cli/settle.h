@@ -37,6 +37,9 @@ int settle_env(struct session *s, struct env *env, const struct settle_options *
 /* Does a running daemon know of packages that were touched inside since the last settling? Starts
  * none. */
 bool settle_pending(const struct home *home, const char *env_name);
+/* Is it the reason of a generation that settling made? */
+bool settle_is_reason(const char *reason);
+
 /* For people: what a settling before another change did, and left. */
 void settled_tell(const struct env *env, const struct settled *settled);
 /* Marks of the upper layer that say nothing any more go, after the tree below has changed. Nothing

@@ -30,13 +30,12 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/strbuf.h"
+#include "env/env_layer.h"
 #include "env/env_names.h"
+#include "env/env_number.h"
 #include "env/manifest_check.h"
 
-enum {
-    MAX_SLOT = (1 << 23) - 1, /* nodeids have 23 bits for it */
-    MAX_MANIFEST = 256 * 1024 * 1024,
-};
+enum { MAX_MANIFEST = 256 * 1024 * 1024 };
 
 /* Frees the name first, in one step, then the files. The caller holds the lock. */
 static int remove_folder(const struct env *env, bool durable, struct verror *err)
@@ -85,61 +84,6 @@ static void env_abandon(struct env *env)
         close(env->lock);
     env->lock = -1;
     env_free(env);
-}
-
-/* ---- numbers kept as a symlink's target ---- */
-
-/* The number a symlink's target starts with, `suffix` behind it. 0 or a negative errno. */
-static int read_number(const char *path, const char *suffix, long max, unsigned *ret)
-{
-    char target[64];
-    ssize_t n = readlink(path, target, sizeof(target) - 1);
-    if (n < 0)
-        return -errno;
-    target[n] = '\0';
-    char *end;
-    errno = 0;
-    long v = target[0] >= '1' && target[0] <= '9' ? strtol(target, &end, 10) : 0;
-    if (v < 1 || v > max || errno || strcmp(end, suffix) != 0)
-        return -EBADMSG;
-    *ret = (unsigned)v;
-    return 0;
-}
-
-/* Makes or replaces the symlink; the caller holds the lock under which it changes. */
-static int write_number(const char *path, unsigned number, const char *suffix)
-{
-    char target[64];
-    (void)snprintf(target, sizeof(target), "%u%s", number, suffix);
-    _cleanup_free_ char *tmp = xasprintf("%s.tmp", path);
-    int r = io_symlinkat(target, AT_FDCWD, tmp);
-    if (r == -EEXIST) { /* left by a killed process */
-        (void)io_unlink(tmp);
-        r = io_symlinkat(target, AT_FDCWD, tmp);
-    }
-    if (r == 0)
-        r = io_rename(tmp, path);
-    return r;
-}
-
-static int next_slot(const struct home *home, unsigned *ret, struct verror *err)
-{
-    _cleanup_free_ char *path = path_join(home->envs, ".slots");
-    _cleanup_free_ char *lock_path = path_join(home->envs, ".slots.lock");
-    _cleanup_close_ int lock = lock_file(lock_path, LOCK_EXCLUSIVE, true);
-    if (lock < 0)
-        return verror_errno(err, lock, "%s", lock_path);
-    unsigned last = 0;
-    int r = read_number(path, "", MAX_SLOT, &last);
-    if (r < 0 && r != -ENOENT)
-        return verror_errno(err, r, "reading the counter %s", path);
-    if (last >= MAX_SLOT)
-        return verror_set(err, ENOSPC, "all %d slots of environments were used", MAX_SLOT);
-    r = write_number(path, last + 1, "");
-    if (r < 0)
-        return verror_errno(err, r, "writing the counter %s", path);
-    *ret = last + 1;
-    return 0;
 }
 
 /* ---- the lock ---- */
@@ -203,7 +147,7 @@ static int read_current(const struct env *env, struct manifest **ret, struct ver
 {
     _cleanup_free_ char *current = path_join(env->dir, "current");
     unsigned generation = 0;
-    int r = read_number(current, ".json", MANIFEST_MAX_GENERATION, &generation);
+    int r = number_read(current, ".json", MANIFEST_MAX_GENERATION, &generation);
     if (r == -ENOENT)
         return verror_errno(err, r, "%s", current);
     if (r < 0)
@@ -215,15 +159,12 @@ static int read_current(const struct env *env, struct manifest **ret, struct ver
     return r;
 }
 
-static int read_slot(struct env *env, struct verror *err)
+/* Of the layer that the current generation is shown under. */
+static int read_layer(struct env *env, struct verror *err)
 {
-    _cleanup_free_ char *path = path_join(env->dir, "slot");
-    unsigned slot = 0;
-    int r = read_number(path, "", MAX_SLOT, &slot);
-    if (r < 0)
-        return verror_errno(err, r == -ENOENT ? -EBADMSG : r, "reading the slot number %s", path);
-    env->slot = slot;
-    return 0;
+    const struct manifest *m = env->manifest;
+    env->emptied = layer_ended(env->dir, m->upper) >= m->generation;
+    return layer_slot(env->dir, m->upper, &env->slot, err);
 }
 
 int env_open(const struct home *home, const char *name, bool lock, bool wait, struct env **ret,
@@ -238,7 +179,7 @@ int env_open(const struct home *home, const char *name, bool lock, bool wait, st
     if (r == -ENOENT || r == -ENOTDIR)
         r = env_unknown(home, name, err);
     if (r == 0)
-        r = read_slot(env, err);
+        r = read_layer(env, err);
     if (r < 0) {
         env_abandon(env);
         return r;
@@ -285,14 +226,15 @@ static int create(const struct home *home, const char *name, bool wait, struct e
     if (!exists && (r = claim_folder(env, wait, err)) == 0)
         exists = path_exists(current); /* made by whom we waited for */
     if (exists)
-        r = verror_set(err, EEXIST, "environment %s exists already", name);
+        r = verror_set(err, EEXIST, "environment %s exists already%s", name,
+                       env_is_emptied(home, name) ? ", though it was emptied from inside" : "");
     bool ours = r == 0; /* no number is spent on a name that is not */
     /* Of an unfinished creator; else it would show in the new environment. */
     if (ours && (r = path_remove_tree(upper)) < 0)
         verror_errno(err, r, "removing %s", upper);
     if (r == 0)
-        r = next_slot(home, &slot, err);
-    if (r == 0 && (r = write_number(slot_path, slot, "")) < 0)
+        r = slot_next(home->envs, &slot, err);
+    if (r == 0 && (r = number_write(slot_path, slot, "")) < 0)
         verror_errno(err, r, "writing %s", slot_path);
     if (r < 0) {
         (ours ? env_free : env_abandon)(env);
@@ -372,7 +314,7 @@ static int write_manifest(const struct env *env, const struct manifest *m, struc
 static int swap_current(const struct env *env, const struct manifest *m, struct verror *err)
 {
     _cleanup_free_ char *current = path_join(env->dir, "current");
-    int r = write_number(current, m->generation, ".json");
+    int r = number_write(current, m->generation, ".json");
     if (r < 0)
         return verror_errno(err, r, "writing %s", current);
     return 0;
@@ -390,9 +332,36 @@ static int make_durable(const struct env *env, const struct manifest *m, struct 
     return 0;
 }
 
-int env_commit(struct env *env, struct manifest *m, struct verror *err)
+bool env_leaves_upper(const struct env *env, const struct manifest *m)
 {
-    assert(env->lock >= 0 && m != env->manifest);
+    const struct manifest *now = env->manifest;
+    unsigned upper = m->generation ? m->upper : now->upper;
+    unsigned shown = m->generation ? m->generation : now->generation;
+    return upper != now->upper || layer_ended(env->dir, upper) >= shown;
+}
+
+/* The layer that a manifest is to be shown under: the one it was in, where that can show it, else a
+ * new one. */
+static int choose_layer(const struct env *env, struct manifest *m, unsigned *slot,
+                        struct verror *err)
+{
+    const struct manifest *now = env->manifest;
+    *slot = env->slot;
+    if (!now || !m->generation)
+        m->upper = now ? now->upper : 0;
+    if (!now)
+        return 0;
+    unsigned shown = m->generation ? m->generation : now->generation;
+    if (layer_ended(env->dir, m->upper) < shown)
+        return m->upper == now->upper ? 0 : layer_slot(env->dir, m->upper, slot, err);
+    m->upper = now->generation + 1;
+    if (m->target_key) /* what a tool wrote is gone: its packages come back with files of ours */
+        m->bare = false;
+    return layer_make(env->dir, m->upper, slot, err);
+}
+
+static int commit(struct env *env, struct manifest *m, unsigned slot, struct verror *err)
+{
     set_times(m, env->manifest);
     int r = write_manifest(env, m, err);
     if (r == 0)
@@ -402,9 +371,54 @@ int env_commit(struct env *env, struct manifest *m, struct verror *err)
         return r;
     }
     /* From here on the generation is the current one for everybody, durable or not. */
+    if (env->emptied && env->manifest->upper != m->upper)
+        layer_drop(env->dir, env->manifest->upper);
     manifest_free(env->manifest);
     env->manifest = m;
+    env->slot = slot;
+    env->emptied = false;
     return make_durable(env, m, err);
+}
+
+int env_commit(struct env *env, struct manifest *m, struct verror *err)
+{
+    unsigned slot;
+    assert(env->lock >= 0 && m != env->manifest);
+    int r = choose_layer(env, m, &slot, err);
+    if (r < 0) {
+        manifest_free(m);
+        return r;
+    }
+    return commit(env, m, slot, err);
+}
+
+int env_commit_over(struct env *env, struct manifest *m, struct verror *err)
+{
+    assert(env->lock >= 0 && env->manifest && m != env->manifest);
+    m->upper = env->manifest->upper;
+    return commit(env, m, env->slot, err);
+}
+
+int env_empty(struct env *env, struct verror *err)
+{
+    assert(env->lock >= 0);
+    int r = layer_end(env->dir, env->manifest->upper, env->manifest->generation, err);
+    env->emptied = env->emptied || r == 0;
+    return r;
+}
+
+bool env_is_emptied(const struct home *home, const char *name)
+{
+    _cleanup_free_ char *dir = path_join(home->envs, name);
+    _cleanup_free_ char *first = path_join(dir, "emptied"), *later = path_join(dir, "uppers");
+    struct env *env;
+    struct stat st;
+    if ((lstat(first, &st) < 0 && lstat(later, &st) < 0) ||
+        env_open(home, name, false, false, &env, NULL) < 0)
+        return false;
+    bool emptied = env->emptied;
+    env_free(env);
+    return emptied;
 }
 
 /* ---- generations ---- */

@@ -4,7 +4,8 @@
  *   ENVS/NAME/current    a symlink to the current one, replaced by rename
  *   ENVS/NAME/slot       the slot number in nodeids, persisted, never reused (ENVS/.slots counts)
  *   ENVS/NAME/lock       held exclusively by whoever changes the environment
- *   ENVS/NAME/upper/     the private writable layer (env/upper_read.h)
+ *   ENVS/NAME/upper/     the private writable layer (env/upper_read.h), and ENVS/NAME/uppers/
+ *                        later ones (env/env_layer.h)
  *   ENVS/NAME/trash/     what left it when it was settled, being removed
  *   ENVS/NAME/edits/N/   what left it because its packages left after generation N
  */
@@ -26,6 +27,7 @@ struct env {
     char *name;
     char *dir;                 /* ENVS/NAME */
     uint32_t slot;             /* 1 .. 2^23-1 */
+    bool emptied;              /* its folder was removed from inside: the hub does not show it */
     struct manifest *manifest; /* the current generation */
     int lock;                  /* descriptor of the exclusive lock, or -1 */
 };
@@ -43,8 +45,23 @@ int env_try_create(const struct home *home, const char *name, struct env **ret, 
 /* Makes `m` the current generation: fills generation and time_ns (max(now, old + 1 us)) and
  * entered_ns of packages whose image is new to the environment (a time between the generations
  * that the caller has set stays), writes it durably, swaps `current`.
- * Takes m over. The caller holds the environment's lock and the store's lock shared. */
+ * Takes m over. The caller holds the environment's lock and, where m has packages, the store's
+ * shared. m->generation says of which generation m is a copy (0: the current), and so under which
+ * writable layer it is shown: that one's, or a new one when its folder was removed from inside
+ * since. An environment that was emptied so is shown again. */
 int env_commit(struct env *env, struct manifest *m, struct verror *err);
+/* Would that show m under another writable layer than the current generation is under? */
+bool env_leaves_upper(const struct env *env, const struct manifest *m);
+/* The same as env_commit(), under the layer of the current generation whatever happened to its
+ * folder. */
+int env_commit_over(struct env *env, struct manifest *m, struct verror *err);
+/* The current generation's folder was removed from inside the hub, or all that is in it. The caller
+ * holds the lock. */
+int env_empty(struct env *env, struct verror *err);
+/* env->emptied by name; false also where there is no such environment. */
+bool env_is_emptied(const struct home *home, const char *name);
+/* The path of the writable layer of the current generation. malloc'ed. */
+char *env_upper(const struct env *env);
 /* The numbers of the generations that are kept, ascending; the last is the current one. What a
  * killed command wrote and did not make current is no generation. malloc'ed. */
 int env_generations(const struct env *env, unsigned **ret, size_t *n, struct verror *err);

@@ -25,6 +25,20 @@ static char *dup_or_null(const char *s)
     return s ? xstrdup(s) : NULL;
 }
 
+struct manifest *manifest_bare(const struct manifest *of, const char *reason)
+{
+    struct manifest *m = manifest_new();
+    m->bare = true;
+    m->reason = xstrdup(reason);
+    m->generation = of->generation;
+    m->upper = of->upper;
+    m->address = xstrdup(of->address);
+    m->prompt = dup_or_null(of->prompt);
+    m->project = dup_or_null(of->project);
+    m->settings = of->settings ? json_deep_copy(of->settings) : NULL;
+    return m;
+}
+
 static struct manifest_package package_copy(const struct manifest_package *p)
 {
     struct manifest_package c = *p;
@@ -172,21 +186,22 @@ static int64_t earliest_entry(const struct manifest *m)
 static json_t *head_to_json(const struct manifest *m)
 {
     json_t *o = json_object();
-    bool ok = put(o, "format", json_integer(FORMAT)) &&
-              put(o, "generation", json_integer(m->generation)) &&
-              put_string(o, "reason", m->reason) && put(o, "time_ns", json_integer(m->time_ns)) &&
-              put_string(o, "address", m->address) && put_string(o, "prompt", m->prompt) &&
-              put_flag(o, "system_site_packages", m->system_site_packages) &&
-              put_string(o, "executable", m->executable) &&
-              put_string(o, "base_executable", m->base_executable) &&
-              put_string(o, "home", m->home) && put_string(o, "version", m->version) &&
-              put_string(o, "python_dir", m->python_dir) &&
-              put_string(o, "platlibdir", m->platlibdir) &&
-              put(o, "is_64bit", json_boolean(m->is_64bit)) &&
-              put_string(o, "target_key", m->target_key) && put_string(o, "project", m->project) &&
-              (!m->settings || put(o, "settings", json_incref(m->settings))) &&
-              (!m->n_editables || put(o, "editables", manifest_editables_to_json(m))) &&
-              put(o, "entered_ns", json_integer(earliest_entry(m)));
+    bool ok =
+        put(o, "format", json_integer(FORMAT)) &&
+        put(o, "generation", json_integer(m->generation)) && put_string(o, "reason", m->reason) &&
+        put(o, "time_ns", json_integer(m->time_ns)) && put_string(o, "address", m->address) &&
+        put_string(o, "prompt", m->prompt) &&
+        put_flag(o, "system_site_packages", m->system_site_packages) &&
+        put_flag(o, "bare", m->bare) && (!m->upper || put(o, "upper", json_integer(m->upper))) &&
+        put_string(o, "executable", m->executable) &&
+        put_string(o, "base_executable", m->base_executable) && put_string(o, "home", m->home) &&
+        put_string(o, "version", m->version) && put_string(o, "python_dir", m->python_dir) &&
+        put_string(o, "platlibdir", m->platlibdir) &&
+        put(o, "is_64bit", json_boolean(m->is_64bit)) &&
+        put_string(o, "target_key", m->target_key) && put_string(o, "project", m->project) &&
+        (!m->settings || put(o, "settings", json_incref(m->settings))) &&
+        (!m->n_editables || put(o, "editables", manifest_editables_to_json(m))) &&
+        put(o, "entered_ns", json_integer(earliest_entry(m)));
     if (!ok) {
         json_decref(o);
         return NULL;
@@ -359,15 +374,19 @@ static int packages_from_json(const json_t *o, struct manifest *m, struct verror
 
 static int head_from_json(const json_t *o, struct manifest *m, struct verror *err)
 {
-    int64_t generation = 0;
+    int64_t generation = 0, upper = 0;
     int r;
     if ((r = get_integer(o, "generation", MANIFEST_MAX_GENERATION, &generation, err)) < 0 ||
         (r = get_integer(o, "time_ns", INT64_MAX, &m->time_ns, err)) < 0 ||
         (r = get_flag(o, "system_site_packages", &m->system_site_packages, err)) < 0 ||
+        (r = get_flag(o, "bare", &m->bare, err)) < 0 ||
         (r = get_flag(o, "is_64bit", &m->is_64bit, err)) < 0 ||
+        (json_object_get(o, "upper") &&
+         (r = get_integer(o, "upper", MANIFEST_MAX_GENERATION, &upper, err)) < 0) ||
         (r = get_object(o, "settings", &m->settings, err)) < 0)
         return r;
     m->generation = (unsigned)generation;
+    m->upper = (unsigned)upper;
     const struct {
         const char *key;
         char **ret;

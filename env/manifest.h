@@ -32,7 +32,11 @@ struct manifest {
     char *address;   /* the environment's path as its user names it */
     char *prompt;    /* or NULL: the address's last component */
     bool system_site_packages;
-    /* The interpreter, as the generated files need it: */
+    bool bare;      /* made from inside: a tool writes pyvenv.cfg, bin/python* and the activation
+                       files itself, so none is generated */
+    unsigned upper; /* which writable layer lies on top (env/env_layer.h) */
+    /* The interpreter, as the generated files need it. All NULL in one that is bare while nobody
+     * has read what the tool wrote (env/inside.h): */
     char *executable, *base_executable, *home, *version; /* see struct interp */
     char *python_dir;                                    /* "python3.11" */
     char *platlibdir;
@@ -47,8 +51,16 @@ struct manifest {
 };
 
 struct manifest *manifest_new(void);
+/* An empty one for the environment of another, to be written to from inside: address, prompt,
+ * project and settings are kept. */
+struct manifest *manifest_bare(const struct manifest *of, const char *reason);
 struct manifest *manifest_copy(const struct manifest *m);
 void manifest_free(struct manifest *m); /* NULL is accepted */
+/* The version of its Python, or "none". */
+static inline const char *manifest_python(const struct manifest *m)
+{
+    return m->version ? m->version : "none";
+}
 struct manifest_package *manifest_find(struct manifest *m, const char *normalised);
 /* Adds a package (all zero, name and normalised set) or returns the one of this name. Keeps the
  * order. */

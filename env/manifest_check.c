@@ -114,10 +114,26 @@ static int check_editables(const struct manifest *m, struct verror *err)
     return manifest_check_files(m, err);
 }
 
+/* One that is bare has an interpreter or none, and packages only with one. */
+static int check_bare(const struct manifest *m, struct verror *err)
+{
+    const char *const facts[] = {m->base_executable, m->home, m->version, m->python_dir,
+                                 m->platlibdir};
+    for (size_t i = 0; i < sizeof(facts) / sizeof(facts[0]); i++)
+        if (!facts[i] != !m->executable)
+            return verror_set(err, EBADMSG, "half of the interpreter is missing");
+    if (!m->executable && (m->n_packages || m->n_editables))
+        return verror_set(err, EBADMSG, "there are packages and no interpreter");
+    return 0;
+}
+
 int manifest_check(const struct manifest *m, struct verror *err)
 {
+    bool bare = m->bare;
     if (m->generation < 1 || m->generation > MANIFEST_MAX_GENERATION)
         return verror_set(err, EBADMSG, "\"generation\" is out of range");
+    if (m->upper > m->generation)
+        return verror_set(err, EBADMSG, "\"upper\" is out of range");
     if (m->time_ns <= 0)
         return verror_set(err, EBADMSG, "\"time_ns\" is not a time after 1970");
     const struct {
@@ -129,13 +145,13 @@ int manifest_check(const struct manifest *m, struct verror *err)
         {"reason", m->reason, false, is_line, "is no line of text"},
         {"address", m->address, false, is_path, "is no absolute path of one line"},
         {"prompt", m->prompt, true, is_line, "is no line of text"},
-        {"executable", m->executable, false, is_path, "is no absolute path of one line"},
-        {"base_executable", m->base_executable, false, is_path, "is no absolute path of one line"},
-        {"home", m->home, false, is_path, "is no absolute path of one line"},
-        {"version", m->version, false, is_dist_version, "is no version"},
-        {"python_dir", m->python_dir, false, is_plain_component, "is no plain folder name"},
-        {"platlibdir", m->platlibdir, false, is_plain_component, "is no plain folder name"},
-        {"target_key", m->target_key, false, is_line, "is no line of text"},
+        {"executable", m->executable, bare, is_path, "is no absolute path of one line"},
+        {"base_executable", m->base_executable, bare, is_path, "is no absolute path of one line"},
+        {"home", m->home, bare, is_path, "is no absolute path of one line"},
+        {"version", m->version, bare, is_dist_version, "is no version"},
+        {"python_dir", m->python_dir, bare, is_plain_component, "is no plain folder name"},
+        {"platlibdir", m->platlibdir, bare, is_plain_component, "is no plain folder name"},
+        {"target_key", m->target_key, bare, is_line, "is no line of text"},
         {"project", m->project, true, is_path, "is no absolute path of one line"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(rules); i++) {
@@ -144,6 +160,8 @@ int manifest_check(const struct manifest *m, struct verror *err)
         if (!rules[i].ok(rules[i].value))
             return bad(err, rules[i].key, rules[i].value, rules[i].what);
     }
-    int r = check_packages(m, err);
+    int r = bare ? check_bare(m, err) : 0;
+    if (r == 0)
+        r = check_packages(m, err);
     return r < 0 ? r : check_editables(m, err);
 }

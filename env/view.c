@@ -101,6 +101,11 @@ int view_check_images(const struct view *view, struct verror *err)
     return 0;
 }
 
+bool view_is_bare(const struct view *view)
+{
+    return view->facts.bare;
+}
+
 struct view_node view_root(const struct view *view)
 {
     (void)view;

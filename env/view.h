@@ -6,7 +6,8 @@
  * pyvenv.cfg, bin/python*, lib64, activation files, console scripts, direct_url.json (and then
  * RECORD), the files of editable installs, and site-packages/_venvfs.pth for Python 3.8 to 3.13,
  * unless the manifest's settings say "import_hook": false: it lets importlib read modules without a
- * message to the daemon for each.
+ * message to the daemon for each. Of a bare one only what belongs to packages is generated: without
+ * any the view is an empty folder.
  *
  * Nodes are small values; what they mean is fixed for the life of the view, which is immutable.
  */
@@ -57,6 +58,9 @@ bool view_layer_behind(const struct view *view, struct view_node node, uint32_t 
 int view_check_images(const struct view *view, struct verror *err);
 /* The layer of an image by its number; false: not in this view. */
 bool view_layer_of(const struct view *view, uint32_t image_number, uint32_t *layer);
+
+/* Was the environment made from inside, so that the view has what belongs to packages alone? */
+bool view_is_bare(const struct view *view);
 
 struct view_node view_root(const struct view *view);
 /* In a merged folder a name that an image has lost by damage is found as its node, not missing. */

@@ -124,29 +124,52 @@ static void add_file(struct fixed_table *t, const struct view *view, uint32_t it
         fixed_file(t, parent, name, GENERATED_FILE, VIEW_NO_LAYER, item);
 }
 
-struct view_fixed *view_fixed_list(const struct view *view, size_t *n)
+/* What belongs to packages, whoever made the environment. */
+static void add_for_packages(struct fixed_table *t, const struct view *view, uint32_t site)
 {
     const struct manifest *m = &view->facts;
+    if (view->import_hook && version_at_least(m, 3, 8) && !version_at_least(m, 3, 14))
+        fixed_file(t, site, "_venvfs.pth", GENERATED_IMPORT_HOOK, VIEW_NO_LAYER, 0);
+    add_installations(t, view, site);
+    for (uint32_t i = 0; i < view->n_files; i++)
+        add_file(t, view, i);
+}
+
+/* A tool makes the environment: an empty folder, until packages of the store lie below. */
+static void add_bare(struct fixed_table *t, const struct view *view, uint32_t root)
+{
+    if (view->n_layers == 0 && view->n_files == 0)
+        return;
+    fixed_dir(t, root, "bin");
+    uint32_t lib = fixed_dir(t, root, "lib");
+    uint32_t python = fixed_dir(t, lib, view->facts.python_dir);
+    add_for_packages(t, view, fixed_dir(t, python, "site-packages"));
+}
+
+static void add_whole(struct fixed_table *t, const struct view *view, uint32_t root)
+{
+    const struct manifest *m = &view->facts;
+    uint32_t bin = fixed_dir(t, root, "bin");
+    uint32_t include = fixed_dir(t, root, "include");
+    uint32_t lib = fixed_dir(t, root, "lib");
+    uint32_t python = fixed_dir(t, lib, m->python_dir);
+    uint32_t site = fixed_dir(t, python, "site-packages");
+    if (version_at_least(m, 3, 11))
+        fixed_dir(t, include, m->python_dir);
+    if (m->is_64bit)
+        fixed_file(t, root, "lib64", GENERATED_LIB64, VIEW_NO_LAYER, 0);
+    fixed_file(t, root, "pyvenv.cfg", GENERATED_PYVENV_CFG, VIEW_NO_LAYER, 0);
+    if (version_at_least(m, 3, 13))
+        fixed_file(t, root, ".gitignore", GENERATED_GITIGNORE, VIEW_NO_LAYER, 0);
+    add_bin(t, view, bin);
+    add_for_packages(t, view, site);
+}
+
+struct view_fixed *view_fixed_list(const struct view *view, size_t *n)
+{
     struct fixed_table t = {0};
     uint32_t root = fixed_dir(&t, 0, "");
-    uint32_t bin = fixed_dir(&t, root, "bin");
-    uint32_t include = fixed_dir(&t, root, "include");
-    uint32_t lib = fixed_dir(&t, root, "lib");
-    uint32_t python = fixed_dir(&t, lib, m->python_dir);
-    uint32_t site = fixed_dir(&t, python, "site-packages");
-    if (version_at_least(m, 3, 11))
-        fixed_dir(&t, include, m->python_dir);
-    if (m->is_64bit)
-        fixed_file(&t, root, "lib64", GENERATED_LIB64, VIEW_NO_LAYER, 0);
-    fixed_file(&t, root, "pyvenv.cfg", GENERATED_PYVENV_CFG, VIEW_NO_LAYER, 0);
-    if (version_at_least(m, 3, 13))
-        fixed_file(&t, root, ".gitignore", GENERATED_GITIGNORE, VIEW_NO_LAYER, 0);
-    if (view->import_hook && version_at_least(m, 3, 8) && !version_at_least(m, 3, 14))
-        fixed_file(&t, site, "_venvfs.pth", GENERATED_IMPORT_HOOK, VIEW_NO_LAYER, 0);
-    add_bin(&t, view, bin);
-    add_installations(&t, view, site);
-    for (uint32_t i = 0; i < view->n_files; i++)
-        add_file(&t, view, i);
+    (view->facts.bare ? add_bare : add_whole)(&t, view, root);
     *n = t.n;
     return t.items;
 }

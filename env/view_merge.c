@@ -384,6 +384,7 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
         .time_ns = m->time_ns,
         .system_site_packages = m->system_site_packages,
         .is_64bit = m->is_64bit,
+        .bare = m->bare,
         .prompt = copy_or_null(m->prompt),
         .executable = copy_or_null(m->executable),
         .base_executable = copy_or_null(m->base_executable),
@@ -396,6 +397,8 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
     v->import_hook = !json_is_false(json_object_get(m->settings, "import_hook"));
     v->address = xstrdup(address);
     v->interpreter = xasprintf("%s/bin/python", address);
+    if (m->executable == NULL)
+        return;
     /* As venv, keep the name by which the interpreter was called, unless that leads elsewhere. */
     _cleanup_free_ char *dir = path_dirname(m->executable);
     v->link_target = xstrdup(strcmp(dir, m->home) == 0 ? m->executable : m->base_executable);
@@ -404,6 +407,8 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
 
 static int check_facts(const struct manifest *m, const char *address, struct verror *err)
 {
+    if (address != NULL && m->bare && m->executable == NULL && m->n_packages == 0)
+        return 0;
     if (address == NULL || m->executable == NULL || m->base_executable == NULL || m->home == NULL ||
         m->version == NULL || m->python_dir == NULL)
         return verror_set(err, EINVAL, "the manifest lacks its address or interpreter");

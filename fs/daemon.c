@@ -130,6 +130,7 @@ static int prepare(struct daemon *d, struct verror *err)
                        d->home->hub);
     if (r >= 0)
         r = stubs_prepare(d->home, &d->stubs, &moved, err);
+    d->context.stubs = d->stubs;
     d->notices = lines_of(&moved);
     d->context.ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     d->context.workers = pool_new(DAEMON_WORKERS);

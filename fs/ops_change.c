@@ -1,7 +1,8 @@
 /* session: the answers to requests that change an environment.
  *
- * A node without an overlay (the hub's own, an explicit mount, an environment whose upper layer
- * another daemon holds) is read-only: EROFS.
+ * A node without an overlay (an explicit mount, an environment whose upper layer another daemon
+ * holds) is read-only: EROFS. Of the hub's own nodes nothing can be changed, but that folders come
+ * and go in its root (ops_root.c): EPERM.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -19,11 +20,11 @@ static int resolve(struct session *s, fuse_ino_t ino, struct place *ret)
 {
     int r = realm_resolve(s->realm, ino, ret);
     if (r == 0 && !ret->overlay)
-        return -EROFS;
+        return ret->tree ? -EROFS : -EPERM;
     return r;
 }
 
-static void reply_new(struct session *s, fuse_req_t req, int result, const struct place *made)
+void reply_new(struct session *s, fuse_req_t req, int result, const struct place *made)
 {
     struct fuse_entry_param entry;
     if (result == 0)
@@ -34,19 +35,25 @@ static void reply_new(struct session *s, fuse_req_t req, int result, const struc
         reply_entry(s, req, made, &entry);
 }
 
-static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev,
-                 const char *target)
+void make_name(fuse_req_t req, fuse_ino_t parent, const char *name, const struct overlay_new *what)
 {
     struct session *s = fuse_req_userdata(req);
-    const struct fuse_ctx *caller = fuse_req_ctx(req);
-    const struct overlay_new what = {
-        .mode = mode, .rdev = rdev, .uid = caller->uid, .gid = caller->gid, .target = target};
     _cleanup_place_ struct place folder = {0};
     _cleanup_place_ struct place made = {0};
     int r = resolve(s, parent, &folder);
     if (r == 0)
-        r = overlay_make(&folder, name, &what, &made);
+        r = overlay_make(&folder, name, what, &made);
     reply_new(s, req, r, &made);
+}
+
+static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev,
+                 const char *target)
+{
+    const struct fuse_ctx *caller = fuse_req_ctx(req);
+    const struct overlay_new what = {
+        .mode = mode, .rdev = rdev, .uid = caller->uid, .gid = caller->gid, .target = target};
+    if (!root_make(req, parent, name, &what))
+        make_name(req, parent, name, &what);
 }
 
 void op_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
@@ -84,6 +91,8 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 {
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place folder = {0};
+    if (root_remove(req, parent, name, is_dir))
+        return;
     int r = resolve(s, parent, &folder);
     if (r == 0)
         r = overlay_remove(&folder, name, is_dir);
@@ -106,9 +115,14 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place from = {0};
     _cleanup_place_ struct place to = {0};
-    int r = resolve(s, parent, &from);
-    if (r == 0 && nodeid_slot(newparent) != nodeid_slot(parent))
-        r = -EXDEV;
+    /* Between two environments, or one and the hub's root; mv copies then. Not for two names of the
+     * root: copying and removing an environment is what nobody means, and venvfs rename does it. */
+    int r = nodeid_slot(newparent) != nodeid_slot(parent) ? -EXDEV : 0;
+    if (r == 0)
+        r = resolve(s, parent, &from);
+    if (r == -EPERM)
+        log_line("%s: mv %s %s: venvfs rename gives an environment another name", s->mountpoint,
+                 name, newname);
     if (r == 0)
         r = resolve(s, newparent, &to);
     if (r == 0)

@@ -12,6 +12,16 @@ int fill_entry(struct session *session, const struct place *place, struct fuse_e
 void reply_entry(struct session *session, fuse_req_t req, const struct place *place,
                  const struct fuse_entry_param *entry);
 
+/* Replies with a name that was made, or with the error. */
+void reply_new(struct session *session, fuse_req_t req, int result, const struct place *made);
+/* Makes a name in a folder of an environment, and replies. */
+void make_name(fuse_req_t req, fuse_ino_t parent, const char *name, const struct overlay_new *what);
+
+/* ---- ops_root.c: true when the request was theirs, and has its answer or will have it ---- */
+
+bool root_make(fuse_req_t req, fuse_ino_t parent, const char *name, const struct overlay_new *what);
+bool root_remove(fuse_req_t req, fuse_ino_t parent, const char *name, bool is_dir);
+
 /* ---- ops_change.c ---- */
 
 void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,

@@ -127,4 +127,18 @@ int overlay_sync_prepare(const struct place *place, struct overlay_sync *ret);
 /* The kernel holds the group of this nodeid no more: removed files of it go. */
 void overlay_forget(struct overlay *overlay, uint64_t nodeid);
 
+/* ---- an environment that was emptied from inside (overlay_empty.c); they lock ---- */
+
+/* Is there no name in its root? */
+bool overlay_shows_nothing(struct overlay *overlay);
+/* The same, while there are some below. */
+bool overlay_hides_all(struct overlay *overlay);
+/* Drops the whiteouts of a root that shows nothing, because nothing is below any more. */
+void overlay_clear(struct overlay *overlay);
+/* The root, which shows nothing, was removed: nothing is made in it again. Removed files that are
+ * still in use stay readable; with the last of them the layer's lock and descriptors go. */
+void overlay_abandon(struct overlay *overlay);
+/* Of one that is abandoned: does nobody use anything of it? */
+bool overlay_is_unused(struct overlay *overlay);
+
 #endif

@@ -595,5 +595,6 @@ void overlay_forget(struct overlay *ov, uint64_t nodeid)
         overlay_drop_orphan(n);
         onode_free(n);
     }
+    overlay_close_unused(ov);
     overlay_unlock(ov);
 }

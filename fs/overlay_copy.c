@@ -104,7 +104,7 @@ static int raise_folder(struct onode *dir)
 {
     if (dir->upper)
         return onode_load(dir);
-    if (dir == dir->ov->root) {
+    if (dir == dir->ov->root && !dir->removed) {
         int r = upper_create(&dir->ov->upper);
         dir->upper = r == 0;
         dir->loaded = r == 0;

@@ -96,6 +96,7 @@ struct overlay {
     int64_t ready_ms;       /* when the last of them got it */
     struct onode *last_dir; /* a folder's descriptor, kept for the next operation in it */
     int last_dir_fd;
+    bool abandoned; /* its root was removed */
 };
 
 /* ---- overlay.c ---- */
@@ -155,6 +156,10 @@ mode_t lower_type(const struct tree *tree, struct view_node node);
 int overlay_make_orphan(struct onode *node, int dir, const char *name);
 /* Removes the name that a removed file has in the orphans' folder, if it has one. */
 void overlay_drop_orphan(struct onode *node);
+
+/* ---- overlay_empty.c ---- */
+
+void overlay_close_unused(struct overlay *ov); /* of one that is abandoned */
 
 /* ---- overlay_copy.c ---- */
 

@@ -319,11 +319,17 @@ static bool same_folder(struct onode *dir, struct view_node lower)
            st.st_uid == geteuid();
 }
 
+/* Folders that a tool made, which packages happen to need, too: they are the tool's. */
+static bool is_of_tool(const struct onode *dir, struct view_node lower)
+{
+    return lower.kind == VIEW_MERGED && view_is_bare(tree_view(dir->ov->tree));
+}
+
 static bool may_go(struct onode *dir)
 {
     struct view_node lower;
     return dir->links && !dir->opaque && !dir->redirect_image && lower_folder(dir, &lower) &&
-           same_folder(dir, lower);
+           !is_of_tool(dir, lower) && same_folder(dir, lower);
 }
 
 static void mark(struct parting *p, struct oentry *e)

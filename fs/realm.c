@@ -13,7 +13,6 @@
 #include "fs/nodeid.h"
 
 /* https://bford.info/cachedir/: backup programs leave the hub out. */
-#define TAG_NAME "CACHEDIR.TAG"
 #define TAG_NODEID NODEID_TABLE /* slot 0, index 0 */
 #define TAG_COOKIE 1u
 static const char tag_text[] = "Signature: 8a477f597d28d172789f06886806bc55\n"
@@ -129,7 +128,8 @@ int realm_new_hub(const struct home *home, struct images *images, int wake, stru
     struct realm *r = realm_new(home, images);
     r->wake = wake;
     for (size_t i = 0; i < n; i++)
-        realm_add_name(r, names[i], strlen(names[i]));
+        if (!env_is_emptied(home, names[i]))
+            realm_add_name(r, names[i], strlen(names[i]));
     env_list_free(names, n);
     *ret = r;
     return 0;
@@ -189,11 +189,6 @@ void place_release(struct place *p)
     *p = (struct place){0};
 }
 
-static bool is_hub(const struct realm *r)
-{
-    return !r->address;
-}
-
 static bool resolve_in(struct liveenv *env, uint64_t nodeid, struct place *ret)
 {
     struct tree *found = NULL;
@@ -211,10 +206,10 @@ static bool resolve_in(struct liveenv *env, uint64_t nodeid, struct place *ret)
 int realm_resolve(struct realm *r, uint64_t nodeid, struct place *ret)
 {
     *ret = (struct place){.nodeid = nodeid};
-    if (is_hub(r) && (nodeid == REALM_ROOT || nodeid == TAG_NODEID))
+    if (realm_is_hub(r) && (nodeid == REALM_ROOT || nodeid == TAG_NODEID))
         return 0;
     pthread_mutex_lock(&r->lock);
-    struct liveenv *env = is_hub(r) ? realm_find_env(r, nodeid_slot(nodeid)) : r->envs[0];
+    struct liveenv *env = realm_is_hub(r) ? realm_find_env(r, nodeid_slot(nodeid)) : r->envs[0];
     struct overlay *overlay = env ? env->overlay : NULL;
     pthread_mutex_unlock(&r->lock);
     /* In this order, and never the overlay's lock under the realm's: disk is touched under it. */
@@ -237,11 +232,6 @@ const char *realm_own_text(const struct place *p)
     return !p->tree && p->nodeid == TAG_NODEID ? tag_text : NULL;
 }
 
-static bool is_hub_root(const struct place *p)
-{
-    return !p->tree && p->nodeid == REALM_ROOT;
-}
-
 /* The root of an environment that is in view; false: it is not. Under the lock. */
 static bool root_in_view(struct liveenv *env, struct place *ret)
 {
@@ -262,10 +252,10 @@ static bool on_disk(const struct realm *r, const char *name)
         return false;
     _cleanup_free_ char *dir = path_join(r->home->envs, name);
     _cleanup_free_ char *current = path_join(dir, "current");
-    return path_exists(current);
+    return path_exists(current) && !env_is_emptied(r->home, name);
 }
 
-static int compose_name(struct realm *r, const char *name, struct place *ret, struct verror *err)
+int realm_compose_name(struct realm *r, const char *name, struct place *ret, struct verror *err)
 {
     struct liveenv *env;
     struct tree *tree;
@@ -316,7 +306,7 @@ static int lookup_env(struct realm *r, const char *name, size_t len, struct plac
     pthread_mutex_lock(&r->composing);
     int e = 0; /* a switch may just have composed it */
     if (find_in_view(r, name, len, ret) != IN_VIEW)
-        e = compose_name(r, copy, ret, err);
+        e = realm_compose_name(r, copy, ret, err);
     pthread_mutex_unlock(&r->composing);
     return e;
 }
@@ -325,8 +315,8 @@ int realm_lookup(struct realm *r, const struct place *folder, const char *name, 
                  struct place *ret, struct verror *err)
 {
     *ret = (struct place){0};
-    if (is_hub_root(folder)) {
-        if (len == strlen(TAG_NAME) && memcmp(name, TAG_NAME, len) == 0) {
+    if (realm_is_root(folder)) {
+        if (len == strlen(REALM_TAG_NAME) && memcmp(name, REALM_TAG_NAME, len) == 0) {
             ret->nodeid = TAG_NODEID;
             return 0;
         }
@@ -355,7 +345,7 @@ static void stat_own(struct realm *r, const struct place *p, struct stat *ret)
     *ret = (struct stat){.st_ino = p->nodeid, .st_blksize = 4096, .st_nlink = 1};
     pthread_mutex_lock(&r->lock);
     ret->st_mtim = ret->st_ctim = ret->st_atim = r->changed;
-    if (is_hub_root(p)) {
+    if (realm_is_root(p)) {
         ret->st_mode = S_IFDIR | 0755;
     } else {
         ret->st_mode = S_IFREG | 0644;
@@ -414,7 +404,7 @@ static bool next_name(struct realm *r, uint64_t cookie, struct realm_name *ret, 
 static void readdir_hub(struct realm *r, uint64_t cookie, realm_dir_fn fn, void *arg)
 {
     struct place tag = {.nodeid = TAG_NODEID};
-    if (cookie < TAG_COOKIE && !fn(arg, TAG_NAME, strlen(TAG_NAME), &tag, TAG_COOKIE))
+    if (cookie < TAG_COOKIE && !fn(arg, REALM_TAG_NAME, strlen(REALM_TAG_NAME), &tag, TAG_COOKIE))
         return;
     bool more = true;
     while (more) {
@@ -452,7 +442,7 @@ int realm_readdir(struct realm *r, const struct place *folder, uint64_t cookie, 
         return e;
     if (known.up)
         return overlay_readdir(&known, cookie, fn, arg);
-    if (is_hub_root(folder)) {
+    if (realm_is_root(folder)) {
         readdir_hub(r, cookie, fn, arg);
     } else if (folder->tree) {
         struct listing l = {.tree = folder->tree, .fn = fn, .arg = arg};
@@ -471,12 +461,12 @@ uint64_t realm_parent_ino(struct realm *r, const struct place *folder)
         return REALM_ROOT;
     struct view_node parent = tree_parent(folder->tree, folder->node);
     uint64_t ino = tree_nodeid(folder->tree, parent);
-    return ino == folder->nodeid && is_hub(r) ? REALM_ROOT : ino;
+    return ino == folder->nodeid && realm_is_hub(r) ? REALM_ROOT : ino;
 }
 
 bool realm_is_writable(const struct realm *r)
 {
-    return is_hub(r);
+    return realm_is_hub(r);
 }
 
 unsigned realm_generation(const struct realm *r)

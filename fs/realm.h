@@ -85,6 +85,28 @@ void realm_each_overlay(struct realm *realm,
 /* Does the kernel hold this nodeid? realm: a struct realm. */
 bool realm_is_held(void *realm, uint64_t nodeid);
 
+/* ---- folders made and removed in the hub's root (realm_root.c) ----
+ * They write to ENVS and sync it, so they are for workers. An environment's lock is waited for no
+ * longer than a second: -EBUSY, while a command changes it. err says what an errno cannot, for the
+ * log. */
+
+/* A new environment, bare and empty, to be written to from inside; or the one of this name that was
+ * emptied, as a new generation of that kind. ret: its root. -EEXIST;
+ * -ENAMETOOLONG or -EINVAL: it is no name for one; -EROFS: not the hub. */
+int realm_make(struct realm *realm, const char *name, mode_t mode, struct place *ret,
+               struct verror *err);
+/* Takes the folder of an environment that shows nothing out of the hub; the record stays, unless
+ * nothing could be brought back by it. -ENOENT, -ENOTDIR, -ENOTEMPTY, -EROFS: its layer is another
+ * daemon's. */
+int realm_remove(struct realm *realm, const char *name, struct verror *err);
+/* Is this the root of an environment of which everything was removed from inside, so that it begins
+ * anew with what is made there next? Quick: for the loop. */
+bool realm_was_emptied(struct realm *realm, uint64_t nodeid);
+/* Says that the hub does not show an environment that was emptied, and the remedy: -ENOENT. */
+int realm_refuse_emptied(const char *name, struct verror *err);
+/* Begins it anew: a generation that is bare, under the same root. */
+int realm_begin_anew(struct realm *realm, uint64_t nodeid, struct verror *err);
+
 /* Is there anything that can be written to: the hub's environments, not an explicit mount. */
 bool realm_is_writable(const struct realm *realm);
 /* The generation that an explicit mount's realm shows. */

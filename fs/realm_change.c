@@ -13,12 +13,14 @@
 
 /* The writable layer of an environment in the hub. Where it cannot be had the environment is shown
  * read-only: a write says EROFS then, and the log why. With `composing` held. */
-static void open_overlay(struct realm *r, struct liveenv *env, const char *dir)
+static void open_overlay(struct realm *r, struct liveenv *env, const struct env *disk)
 {
-    if (env->overlay)
-        return;
     _cleanup_verror_ struct verror err = VERROR_INIT;
-    _cleanup_free_ char *path = path_join(dir, "upper");
+    _cleanup_free_ char *path = env_upper(disk);
+    if (env->overlay) {
+        overlay_moved(env->overlay, path); /* it may have been set aside during a rename */
+        return;
+    }
     struct overlay *overlay;
     if (overlay_open(path, env->slot, r->images, r->wake, &overlay, &err) < 0) {
         log_line("environment %s is read-only: %s", env->name, verror_message(&err));
@@ -29,6 +31,12 @@ static void open_overlay(struct realm *r, struct liveenv *env, const char *dir)
     pthread_mutex_unlock(&r->lock);
 }
 
+int realm_refuse_emptied(const char *name, struct verror *err)
+{
+    verror_set(err, ENOENT, "environment %s was emptied from inside: its folder was removed", name);
+    return verror_hint(err, "venvfs rollback -n %s brings it back", name), -ENOENT;
+}
+
 int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
                   struct verror *err)
 {
@@ -36,6 +44,10 @@ int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, s
     int e = env_open(r->home, name, false, false, &disk, err);
     if (e < 0)
         return e;
+    if (disk->emptied) {
+        env_free(disk);
+        return realm_refuse_emptied(name, err);
+    }
     if (disk->slot == 0 || disk->slot > NODEID_MASK(NODEID_SLOT_BITS)) {
         e = verror_set(err, EBADMSG, "environment %s has the slot %u, which is out of range", name,
                        disk->slot);
@@ -44,13 +56,17 @@ int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, s
     }
     pthread_mutex_lock(&r->lock);
     struct liveenv *env = realm_add_env(r, name, disk->slot);
+    if (strcmp(env->name, name) != 0) {
+        free(env->name);
+        env->name = xstrdup(name);
+    }
     pthread_mutex_unlock(&r->lock);
 
     struct tree_place place = {
         .slot = disk->slot, .is_mount_root = r->address != NULL, .address = r->address};
     e = tree_compose(disk->manifest, &place, r->images, &env->ids, ret, err);
     if (e == 0 && !r->address)
-        open_overlay(r, env, disk->dir);
+        open_overlay(r, env, disk);
     env_free(disk);
     if (e < 0)
         return verror_prefix(err, "environment %s", name), e;
@@ -265,14 +281,14 @@ static int check_exists(struct realm *r, const char *name, struct verror *err)
 {
     struct env *disk;
     int e = env_open(r->home, name, false, false, &disk, err);
-    if (e == 0)
-        env_free(disk);
+    if (e < 0)
+        return e;
+    e = disk->emptied ? realm_refuse_emptied(name, err) : 0;
+    env_free(disk);
     return e;
 }
 
-/* Puts `fresh` in the place of what was in view under the name. Returns whether it is the same
- * environment, so that its root keeps its nodeid. */
-static bool swap_tree(struct realm *r, const char *name, struct liveenv *env, struct tree *fresh)
+bool realm_swap_tree(struct realm *r, const char *name, struct liveenv *env, struct tree *fresh)
 {
     pthread_mutex_lock(&r->lock);
     struct realm_name *n = realm_add_name(r, name, strlen(name));
@@ -296,7 +312,7 @@ static int switch_tree(struct realm *r, const char *name, const struct tree *bef
     bool same = false;
     if (e == 0) {
         tree_ref(fresh); /* for the comparison */
-        same = swap_tree(r, name, env, fresh);
+        same = realm_swap_tree(r, name, env, fresh);
         if (env->overlay)
             overlay_set_tree(env->overlay, fresh, same ? change : NULL, arg);
     }
@@ -311,8 +327,7 @@ static int switch_tree(struct realm *r, const char *name, const struct tree *bef
     return 0;
 }
 
-/* Makes the name visible; returns whether it was already. */
-static bool show_name(struct realm *r, const char *name)
+bool realm_show_name(struct realm *r, const char *name)
 {
     bool found;
     pthread_mutex_lock(&r->lock);
@@ -342,15 +357,14 @@ int realm_attach(struct realm *r, const char *name, tree_change_fn change, void 
     int e = check_exists(r, name, err);
     if (e < 0)
         return e;
-    bool known = show_name(r, name);
+    bool known = realm_show_name(r, name);
     change(arg, REALM_ROOT, name, strlen(name)); /* the kernel may remember that it was missing */
     if (!known)
         change(arg, REALM_ROOT, NULL, 0);
     return 0;
 }
 
-/* Takes a name out of the hub; returns what was in view under it, or NULL. Under the lock. */
-static struct liveenv *hide_name(struct realm *r, const char *name, bool *found)
+struct liveenv *realm_hide_name(struct realm *r, const char *name, bool *found)
 {
     size_t i = realm_find_name(r, name, strlen(name), found);
     *found = *found && !r->names[i].hidden;
@@ -369,7 +383,7 @@ int realm_detach(struct realm *r, const char *name, tree_change_fn change, void 
 {
     bool found;
     pthread_mutex_lock(&r->lock);
-    struct liveenv *env = hide_name(r, name, &found);
+    struct liveenv *env = realm_hide_name(r, name, &found);
     if (env)
         liveenv_retire(env);
     pthread_mutex_unlock(&r->lock);
@@ -397,7 +411,7 @@ static void move_upper(struct realm *r, const char *to)
     struct env *disk;
     if (env_open(r->home, to, false, false, &disk, NULL) < 0)
         return;
-    _cleanup_free_ char *path = path_join(disk->dir, "upper");
+    _cleanup_free_ char *path = env_upper(disk);
     pthread_mutex_lock(&r->lock);
     const struct liveenv *env = realm_find_env(r, disk->slot);
     struct overlay *overlay = env ? env->overlay : NULL;
@@ -413,7 +427,7 @@ int realm_rename(struct realm *r, const char *from, const char *to, tree_change_
     bool found;
     pthread_mutex_lock(&r->composing);
     pthread_mutex_lock(&r->lock);
-    struct liveenv *env = hide_name(r, from, &found);
+    struct liveenv *env = realm_hide_name(r, from, &found);
     if (env)
         move_name(r, env, to);
     pthread_mutex_unlock(&r->lock);
@@ -423,6 +437,6 @@ int realm_rename(struct realm *r, const char *from, const char *to, tree_change_
         change(arg, REALM_ROOT, from, strlen(from));
     change(arg, REALM_ROOT, to, strlen(to));
     change(arg, REALM_ROOT, NULL, 0);
-    show_name(r, to);
+    realm_show_name(r, to);
     return realm_attach(r, to, change, arg, err);
 }

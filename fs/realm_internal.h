@@ -47,6 +47,19 @@ struct realm {
     struct timespec changed; /* of the list of names */
 };
 
+#define REALM_TAG_NAME "CACHEDIR.TAG" /* the one name in the hub that is no environment's */
+
+static inline bool realm_is_hub(const struct realm *realm)
+{
+    return !realm->address;
+}
+
+/* The hub's own folder? */
+static inline bool realm_is_root(const struct place *place)
+{
+    return !place->tree && place->nodeid == REALM_ROOT;
+}
+
 /* All under the lock. */
 size_t realm_find_name(const struct realm *realm, const char *name, size_t len, bool *found);
 struct realm_name *realm_add_name(struct realm *realm, const char *name, size_t len);
@@ -58,6 +71,20 @@ void past_free(struct past *list);
 /* Moves the current tree to the past, where realm_prune() decides. */
 void liveenv_retire(struct liveenv *env);
 
+/* Takes a name out of the hub; returns what was in view under it, or NULL. */
+struct liveenv *realm_hide_name(struct realm *realm, const char *name, bool *found);
+
+/* Without the lock: makes the name visible; returns whether it was already. */
+bool realm_show_name(struct realm *realm, const char *name);
+/* Without the lock, with `composing` held: puts `fresh` (taken over) in the place of what was in
+ * view under the name. Returns whether it is the same environment, so that its root keeps its
+ * nodeid. */
+bool realm_swap_tree(struct realm *realm, const char *name, struct liveenv *env,
+                     struct tree *fresh);
+/* With `composing` held and without the lock: composes the environment of a name and puts it in
+ * view. ret: its root. -ENOENT, -EIO. */
+int realm_compose_name(struct realm *realm, const char *name, struct place *ret,
+                       struct verror *err);
 /* With `composing` held and without the lock: composes the current generation on disk. */
 int realm_compose(struct realm *realm, const char *name, struct liveenv **env, struct tree **ret,
                   struct verror *err);

@@ -12,6 +12,7 @@
 #include "fs/counters.h"
 #include "fs/images.h"
 #include "fs/realm.h"
+#include "fs/stubs.h"
 
 struct session;
 
@@ -22,6 +23,7 @@ struct session_context {
     struct counters *counters; /* may be shared by sessions */
     int ended; /* an eventfd, signalled when a session's loop ends by itself; overlays wake it, too
                 */
+    struct stubs *stubs;     /* of environments made and removed from inside; may be NULL */
     struct log_memory *told; /* which packages' damage is in the log; may be NULL */
 };
 

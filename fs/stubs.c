@@ -14,6 +14,7 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "env/envs.h"
+#include "env/inside.h"
 #include "env/plain.h"
 #include "fs/stub_text.h"
 
@@ -246,7 +247,7 @@ static int write_env(const struct stubs *s, const char *name, const char *bin,
                      const char *python_dir, struct verror *err)
 {
     const char *pythons[] = {"python", "python3", python_dir};
-    for (size_t i = 0; i < ARRAY_SIZE(pythons); i++) {
+    for (size_t i = 0; i < ARRAY_SIZE(pythons) && pythons[i]; i++) {
         int r = link_stub(s, bin, pythons[i], STUB_LINK "python", err);
         if (r < 0)
             return r;
@@ -267,8 +268,9 @@ static int write_env(const struct stubs *s, const char *name, const char *bin,
 
 int stubs_add(struct stubs *s, const char *name, const char *python_dir, struct verror *err)
 {
-    _cleanup_free_ char *bin = path_join(name, "bin"), *python = path_join(bin, python_dir);
-    if (!env_name_ok(name) || !path_component_ok(python_dir, strlen(python_dir)))
+    const char *last = python_dir ? python_dir : "python3";
+    _cleanup_free_ char *bin = path_join(name, "bin"), *python = path_join(bin, last);
+    if (!env_name_ok(name) || !path_component_ok(last, strlen(last)))
         return verror_set(err, EINVAL, "not a name for an environment: %s", name);
     struct stat st;
     if (fstatat(s->folder, python, &st, AT_SYMLINK_NOFOLLOW) == 0)
@@ -298,14 +300,37 @@ int stubs_remove(struct stubs *s, const char *name, struct verror *err)
 
 /* ---- the folder ---- */
 
-/* Stubs of an environment that was removed while no daemon ran would start one in vain. All that is
- * no stub was moved away before. */
+/* Stubs of an environment that was removed while no daemon ran, or emptied, would start one in
+ * vain. All that is no stub was moved away before. */
 static int drop_removed(struct mover *m, const char *rel, struct verror *err)
 {
     _cleanup_free_ char *current = xasprintf("%s/%s/current", m->stubs->home->envs, rel);
-    if (strcmp(rel, STUB_FOLDER) == 0 || path_exists(current))
+    if (strcmp(rel, STUB_FOLDER) == 0 ||
+        (path_exists(current) && !env_is_emptied(m->stubs->home, rel)))
         return 0;
     return stubs_remove(m->stubs, rel, err);
+}
+
+static int find_versioned(struct mover *m, const char *rel, struct verror *err)
+{
+    (void)m, (void)err;
+    return strncmp(path_basename(rel), "python3.", strlen("python3.")) == 0 ? -EEXIST : 0;
+}
+
+/* An environment made from inside gets its stubs before its tool says which Python it is. */
+static int add_if_missing(struct stubs *s, const char *name, struct verror *err)
+{
+    _cleanup_free_ char *bin = path_join(name, "bin");
+    struct mover m = {.stubs = s};
+    struct env *env;
+    if (is_folder(s, bin) && each_name(&m, bin, find_versioned, NULL) == -EEXIST)
+        return 0;
+    if (env_open(s->home, name, false, false, &env, NULL) < 0)
+        return 0; /* a damaged environment is told of when it is used */
+    _cleanup_free_ char *python_dir = inside_python_dir(env);
+    int r = env->emptied ? 0 : stubs_add(s, name, python_dir, err);
+    env_free(env);
+    return r;
 }
 
 static int add_missing(struct stubs *s, struct verror *err)
@@ -315,18 +340,8 @@ static int add_missing(struct stubs *s, struct verror *err)
     int r = env_list(s->home, &names, &n, err);
     if (r < 0)
         return r;
-    for (size_t i = 0; i < n; i++) {
-        _cleanup_free_ char *first = xasprintf("%s/bin/activate", names[i]);
-        struct stat st;
-        struct env *env;
-        if (fstatat(s->folder, first, &st, AT_SYMLINK_NOFOLLOW) == 0 ||
-            env_open(s->home, names[i], false, false, &env, NULL) < 0)
-            continue; /* a damaged environment is told of when it is used */
-        r = stubs_add(s, names[i], env->manifest->python_dir, err);
-        env_free(env);
-        if (r < 0)
-            break;
-    }
+    for (size_t i = 0; r == 0 && i < n; i++)
+        r = add_if_missing(s, names[i], err);
     env_list_free(names, n);
     return r;
 }

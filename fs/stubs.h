@@ -25,7 +25,8 @@ int stubs_prepare(const struct home *home, struct stubs **ret, struct strbuf *mo
                   struct verror *err);
 void stubs_free(struct stubs *stubs); /* closes the folder; the stubs stay. NULL is accepted */
 
-/* Adds the stubs of an environment unless they are there. python_dir: "python3.11". */
+/* Adds the stubs of an environment unless they are there. python_dir: "python3.11"; NULL: nobody
+ * knows yet. Different environments' at the same time by several threads is fine. */
 int stubs_add(struct stubs *stubs, const char *name, const char *python_dir, struct verror *err);
 int stubs_remove(struct stubs *stubs, const char *name, struct verror *err);
 

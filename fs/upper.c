@@ -83,6 +83,13 @@ void upper_close(struct upper *u)
     *u = (struct upper){.root = -1, .lock = -1};
 }
 
+void upper_leave(struct upper *u)
+{
+    close(u->root);
+    close(u->lock);
+    u->root = u->lock = -1;
+}
+
 bool upper_exists(const struct upper *u)
 {
     return u->root >= 0;

@@ -29,6 +29,8 @@ struct upper {
  * daemon writes to this layer, and goes on to for a second) and empties work and orphans. */
 int upper_open(const char *path, struct upper *ret, struct verror *err);
 void upper_close(struct upper *upper); /* idempotent */
+/* Gives back its descriptors and its lock: as if it did not exist. */
+void upper_leave(struct upper *upper);
 bool upper_exists(const struct upper *upper);
 /* Makes the layer's folders, and takes its lock, when there are none. -EROFS: another daemon has
  * the lock. */

@@ -12,6 +12,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "env/envs.h"
+#include "env/inside.h"
 #include "fs/control.h"
 #include "fs/daemon_internal.h"
 #include "fs/mount.h"
@@ -140,6 +141,12 @@ static int do_hello(struct daemon *d, const json_t *request, json_t *answer, str
     return 0;
 }
 
+static int add_stubs(struct daemon *d, const struct env *env, struct verror *err)
+{
+    _cleanup_free_ char *python_dir = inside_python_dir(env);
+    return stubs_add(d->stubs, env->name, python_dir, err);
+}
+
 static int do_attach(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
 {
     const char *name;
@@ -147,9 +154,13 @@ static int do_attach(struct daemon *d, const json_t *request, json_t *answer, st
     int r = text_field(request, "env", &name, err);
     if (r == 0)
         r = env_open(d->home, name, false, false, &env, err);
+    if (r == 0 && env->emptied) {
+        env_free(env);
+        r = realm_refuse_emptied(name, err);
+    }
     if (r < 0)
         return r;
-    r = stubs_add(d->stubs, name, env->manifest->python_dir, err);
+    r = add_stubs(d, env, err);
     json_object_set_new(answer, "generation", json_integer(env->manifest->generation));
     env_free(env);
     struct notices notices = {0};
@@ -209,7 +220,7 @@ static int do_rename(struct daemon *d, const json_t *request, json_t *answer, st
         r = env_open(d->home, to, false, false, &env, err);
     if (r < 0)
         return r;
-    r = stubs_add(d->stubs, to, env->manifest->python_dir, err);
+    r = add_stubs(d, env, err);
     env_free(env);
     if (r == 0)
         r = stubs_remove(d->stubs, from, err);

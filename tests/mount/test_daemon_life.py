@@ -149,7 +149,6 @@ class ReadOnly(Case):
             "link": lambda: os.link(init, site / "hard.py"),
             "chmod": lambda: os.chmod(init, 0o600),
             "utime": lambda: os.utime(init, (1, 1)),
-            "hub": lambda: open(BOX.hub / "file", "x"),
         }
         wrong = {}
         for name, attempt in attempts.items():

@@ -13,9 +13,12 @@
 #include <cmocka.h>
 
 #include "base/io.h"
+#include "base/lock.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "env/env_layer.h"
 #include "env/envs.h"
+#include "env/inside.h"
 
 struct fixture {
     char dir[64];
@@ -427,10 +430,173 @@ static void a_name_is_changed_to_one_that_is_free(void **state)
     env_free(found);
 }
 
+/* ---- folders that were removed from inside ---- */
+
+static struct env *reopen(const struct fixture *f, struct env *env)
+{
+    struct env *again = NULL;
+    env_free(env);
+    assert_int_equal(env_open(&f->home, "web", true, false, &again, NULL), 0);
+    return again;
+}
+
+static void assert_upper(const struct env *env, const char *suffix)
+{
+    _cleanup_free_ char *upper = env_upper(env), *wanted = path_join(env->dir, suffix);
+    assert_string_equal(upper, wanted);
+}
+
+static void write_upper(const struct env *env)
+{
+    _cleanup_free_ char *upper = env_upper(env), *file = path_join(upper, "file");
+    assert_int_equal(path_mkdirs(upper, 0700), 0);
+    assert_int_equal(io_write_file_atomic(file, "x", 1, 0644, false), 0);
+}
+
+static bool has_upper(const struct env *env)
+{
+    _cleanup_free_ char *upper = env_upper(env);
+    return path_exists(upper);
+}
+
+static void an_emptied_one_keeps_its_record_and_comes_back_under_a_new_layer(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    commit(env, sample());
+    unsigned slot = env->slot;
+    write_upper(env);
+    assert_false(env->emptied);
+    assert_int_equal(env_empty(env, NULL), 0);
+    env = reopen(f, env);
+    assert_true(env->emptied);
+    assert_true(env_is_emptied(&f->home, "web"));
+    assert_int_equal(env->manifest->generation, 1);
+    assert_int_equal(env->slot, slot);
+    assert_int_equal(count(f), 1);
+
+    commit(env, manifest_copy(env->manifest));
+    assert_false(env->emptied);
+    assert_true(env->slot > slot);
+    slot = env->slot;
+    env = reopen(f, env);
+    assert_false(env->emptied);
+    assert_int_equal(env->slot, slot);
+    assert_int_equal(env->manifest->generation, 2);
+    assert_upper(env, "uppers/2/upper");
+    assert_false(has_upper(env));
+    _cleanup_free_ char *old = path_join(env->dir, "upper");
+    assert_false(path_exists(old)); /* nothing can show it any more */
+    env_free(env);
+    assert_false(env_is_emptied(&f->home, "web"));
+}
+
+static void a_layer_that_a_daemon_holds_is_left_alone(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    commit(env, sample());
+    write_upper(env);
+    _cleanup_free_ char *lock_path = path_join(env->dir, "upper.lock");
+    _cleanup_free_ char *upper = env_upper(env);
+    int lock = lock_file(lock_path, LOCK_EXCLUSIVE, false);
+    assert_true(lock >= 0);
+    assert_int_equal(env_empty(env, NULL), 0);
+    commit(env, manifest_copy(env->manifest));
+    assert_true(path_exists(upper));
+    close(lock);
+    env_free(env);
+}
+
+static void a_generation_brings_its_own_layer_back(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    commit(env, sample());
+    assert_int_equal(env_empty(env, NULL), 0);
+    commit(env, manifest_bare(env->manifest, "anew")); /* 2, made from inside */
+    unsigned slot = env->slot;
+    write_upper(env);
+    struct manifest *first = NULL, *second = NULL;
+    assert_int_equal(env_generation(env, 1, &first, NULL), 0);
+    assert_int_equal(env_generation(env, 2, &second, NULL), 0);
+    assert_true(second->bare);
+    commit(env, first); /* 3 */
+    assert_upper(env, "uppers/3/upper");
+    assert_int_not_equal(env->slot, slot);
+    commit(env, second); /* 4 */
+    assert_upper(env, "uppers/2/upper");
+    assert_true(has_upper(env));
+    assert_int_equal(env->slot, slot);
+    assert_true(env->manifest->bare);
+    env_free(env);
+}
+
+static void begun_anew_under_the_same_layer(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    struct manifest *first = NULL;
+    commit(env, sample());
+    unsigned slot = env->slot;
+    assert_int_equal(env_empty(env, NULL), 0);
+    assert_int_equal(env_commit_over(env, manifest_bare(env->manifest, "anew"), NULL), 0);
+    env = reopen(f, env);
+    assert_false(env->emptied);
+    assert_int_equal(env->slot, slot);
+    assert_upper(env, "upper");
+    write_upper(env);
+    assert_int_equal(env_generation(env, 1, &first, NULL), 0);
+    commit(env, first);
+    assert_upper(env, "uppers/3/upper"); /* what was written since is not for it */
+    assert_false(has_upper(env));
+    env_free(env);
+}
+
+static void a_lost_tool_is_replaced_and_a_record_of_nothing_is_one(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    struct manifest *like = sample(), *m;
+    commit(env, manifest_bare(like, "made"));
+    manifest_free(like);
+    assert_true(inside_only(env));
+    m = sample(); /* a tool's interpreter, with packages of the store */
+    m->bare = true;
+    commit(env, m);
+    assert_true(env->manifest->bare);
+    assert_false(inside_only(env));
+    assert_int_equal(env_empty(env, NULL), 0);
+    commit(env, manifest_copy(env->manifest));
+    assert_false(env->manifest->bare);
+    env_free(env);
+}
+
+static void a_layer_that_a_killed_process_left_half_made_is_made_again(void **state)
+{
+    const struct fixture *f = *state;
+    struct env *env = create(f, "web");
+    commit(env, sample());
+    assert_int_equal(env_empty(env, NULL), 0);
+    _cleanup_free_ char *left = path_join(env->dir, "uppers/2/upper/left");
+    assert_int_equal(path_mkdirs(left, 0700), 0);
+    env = reopen(f, env);
+    assert_true(env->emptied);
+    commit(env, manifest_copy(env->manifest));
+    assert_false(path_exists(left));
+    env_free(env);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
     const struct CMUnitTest tests[] = {
+        TEST(an_emptied_one_keeps_its_record_and_comes_back_under_a_new_layer),
+        TEST(a_layer_that_a_daemon_holds_is_left_alone),
+        TEST(a_generation_brings_its_own_layer_back),
+        TEST(begun_anew_under_the_same_layer),
+        TEST(a_lost_tool_is_replaced_and_a_record_of_nothing_is_one),
+        TEST(a_layer_that_a_killed_process_left_half_made_is_made_again),
         TEST(generations_are_those_that_became_current),
         TEST(a_name_is_changed_to_one_that_is_free),
         TEST(nothing_is_visible_before_the_first_commit),

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -117,6 +118,34 @@ static void everything_survives_a_round_trip(void **state)
     assert_string_equal(one, three);
     manifest_free(copy);
     manifest_free(m);
+}
+
+static void one_made_from_inside_has_an_interpreter_or_none(void **state)
+{
+    (void)state;
+    struct manifest *like = sample(), *m = manifest_bare(like, "made"), *back;
+    m->time_ns = 5;
+    m->upper = 2;
+    back = reread(m);
+    assert_true(back->bare);
+    assert_int_equal(back->upper, 2);
+    assert_null(back->executable);
+    assert_string_equal(manifest_python(back), "none");
+    assert_string_equal(back->address, like->address);
+    manifest_free(back);
+    m->upper = m->generation + 1;
+    assert_int_equal(manifest_check(m, NULL), -EBADMSG);
+    m->upper = 0;
+    add(m, "a", 1, 1);
+    assert_int_equal(manifest_check(m, NULL), -EBADMSG); /* packages for no interpreter */
+    manifest_drop(m, "a");
+    m->version = xstrdup("3.11.2");
+    assert_int_equal(manifest_check(m, NULL), -EBADMSG); /* half of one */
+    like->bare = true;
+    add(like, "a", 1, 1);
+    assert_int_equal(manifest_check(like, NULL), 0);
+    manifest_free(m);
+    manifest_free(like);
 }
 
 static void packages_stay_sorted_and_unique(void **state)
@@ -301,6 +330,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_survives_a_round_trip),
+        cmocka_unit_test(one_made_from_inside_has_an_interpreter_or_none),
         cmocka_unit_test(packages_stay_sorted_and_unique),
         cmocka_unit_test(a_big_one_is_small_and_has_a_line_per_package),
         cmocka_unit_test(what_is_wrong_is_refused),

@@ -90,6 +90,32 @@ static void test_without_packages_it_is_what_venv_makes(void **state)
     }
 }
 
+static void test_made_from_inside_it_has_packages_alone(void **state)
+{
+    (void)state;
+    struct manifest *m = bare_manifest("3.11.7");
+    struct image_builder *b = package("x");
+    size_t n = 0;
+    m->bare = true;
+    struct view *view = composed(m, &shelf);
+    each_path(view, count_path, &n);
+    assert_int_equal(n, 0);
+    view_unref(view);
+    add_file(b, SITE "x.py", 0, "x");
+    add_script(b, "tool", "x", "main");
+    with(m, &shelf, shelf_add(&shelf, b));
+    view = composed(m, &shelf);
+    assert_at(view, "pyvenv.cfg", "none");
+    assert_at(view, "bin/python", "none");
+    assert_at(view, "bin/activate", "none");
+    assert_at(view, "lib64", "none");
+    struct view_node node;
+    assert_true(view_walk(view, SITE "x.py", &node));
+    assert_true(view_walk(view, "bin/tool", &node));
+    view_unref(view);
+    drop_manifest(m);
+}
+
 static void test_the_name_of_the_interpreter_is_kept(void **state)
 {
     (void)state;
@@ -524,6 +550,7 @@ int main(void)
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         TEST(test_without_packages_it_is_what_venv_makes),
+        TEST(test_made_from_inside_it_has_packages_alone),
         TEST(test_the_name_of_the_interpreter_is_kept),
         TEST(test_pyvenv_cfg_is_as_venv_writes_it),
         TEST(test_files_of_an_editable_install_are_in_view),

@@ -25,9 +25,8 @@
 
 #define UPPER_NONE                                                                                 \
     {                                                                                              \
-        .root = -1, .work = -1, .orphans = -1, .lock = -1                                          \
+        .root = -1, .work = -1, .orphans = -1, .whiteout = -1, .lock = -1                          \
     }
-#define WHITEOUT "whiteout" /* in work: the file that whiteouts are links to */
 
 /* Nothing in these folders outlives the daemon that made it. Returns a descriptor. */
 static int make_empty_folder(const struct upper *u, const char *name)
@@ -51,6 +50,7 @@ static void close_all(struct upper *u)
     close_one(&u->root);
     close_one(&u->work);
     close_one(&u->orphans);
+    close_one(&u->whiteout);
 }
 
 static int open_root(struct upper *u)
@@ -158,6 +158,12 @@ int upper_read_marks(const struct upper *u, const char *path, const struct upper
 
 /* ---- changes ---- */
 
+static const char *proc_path(int fd, char ret[32])
+{
+    (void)snprintf(ret, 32, "/proc/self/fd/%d", fd);
+    return ret;
+}
+
 static void whiteout_name(const char *name, char ret[NAME_MAX + 1])
 {
     (void)snprintf(ret, NAME_MAX + 1, "%s%s", UPPER_PREFIX, name);
@@ -175,14 +181,19 @@ int upper_add_whiteout(struct upper *u, int dir, const char *name)
 {
     char whiteout[NAME_MAX + 1];
     whiteout_name(name, whiteout);
-    if (linkat(u->work, WHITEOUT, dir, whiteout, 0) == 0 || errno == EEXIST)
-        return 0;
-    /* There is none yet, or it has as many names as it can have: the next whiteouts share a new
-     * one. */
-    int first = errno, r = make_empty(dir, whiteout);
+    int first = ENOENT;
+    if (u->whiteout >= 0) {
+        char path[32];
+        if (linkat(AT_FDCWD, proc_path(u->whiteout, path), dir, whiteout, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        first = errno;
+    }
+    int r = make_empty(dir, whiteout);
+    /* That one has lost its last name, or has as many as it can have: the next ones are links to
+     * this one. */
     if (r == 0 && (first == ENOENT || first == EMLINK)) {
-        (void)unlinkat(u->work, WHITEOUT, 0);
-        (void)linkat(dir, whiteout, u->work, WHITEOUT, 0);
+        close_one(&u->whiteout);
+        u->whiteout = openat(dir, whiteout, O_PATH | O_NOFOLLOW | O_CLOEXEC);
     }
     return r;
 }
@@ -249,12 +260,6 @@ int upper_add_attr(int dir, const char *name, const struct upper_attr *attr)
 }
 
 /* ---- modes ---- */
-
-static const char *proc_path(int fd, char ret[32])
-{
-    (void)snprintf(ret, 32, "/proc/self/fd/%d", fd);
-    return ret;
-}
 
 static void show_known_mode(int32_t shown, struct stat *st)
 {

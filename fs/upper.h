@@ -21,6 +21,7 @@
 struct upper {
     int root; /* O_PATH, as the next two; -1: the layer does not exist on disk yet */
     int work, orphans;
+    int whiteout; /* O_PATH, of one that others can be links to; -1: none yet */
     char *path;
     int lock; /* held exclusively: one writable superblock per upper; -1: nothing to write to yet */
     uint64_t serial;
@@ -51,7 +52,7 @@ int upper_read_marks(const struct upper *upper, const char *path,
 
 /* ---- changes; dir: a descriptor of the folder ---- */
 
-/* A hard link to one empty file: a sixth of what making a file costs. */
+/* A hard link to one made before: a sixth of what making a file costs. */
 int upper_add_whiteout(struct upper *upper, int dir, const char *name);
 int upper_drop_whiteout(int dir, const char *name); /* none: success */
 int upper_set_opaque(int dir);

@@ -203,18 +203,19 @@ static const char *proc_path(int fd, char ret[32])
     return ret;
 }
 
-void upper_show_mode(int fd, struct stat *st)
+bool upper_show_mode(int fd, struct stat *st)
 {
     char text[16], path[32];
     mode_t mode;
     ssize_t n;
     if (!S_ISREG(st->st_mode) && !S_ISDIR(st->st_mode))
-        return;
+        return false;
     /* Only what looks as if it had been widened can have the attribute. */
     mode_t least = S_ISDIR(st->st_mode) ? 0700 : 0600;
     if ((st->st_mode & least) != least)
-        return;
+        return false;
     n = getxattr(proc_path(fd, path), UPPER_MODE_XATTR, text, sizeof(text) - 1);
     if (parse_mode(text, n, &mode))
         st->st_mode = (st->st_mode & S_IFMT) | mode;
+    return n >= 0;
 }

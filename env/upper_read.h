@@ -70,7 +70,8 @@ int upper_read_folder(int root, const char *path, const struct upper_reader *rea
 /* Only the marks of a folder, given as a descriptor: opaque() and redirect(). */
 int upper_read_own_marks(int dir, const struct upper_reader *reader);
 
-/* Puts the mode that is shown into what fstat() says of a descriptor (O_PATH will do). */
-void upper_show_mode(int fd, struct stat *st);
+/* Puts the mode that is shown into what fstat() says of a descriptor (O_PATH will do). Returns
+ * whether the file has the extended attribute. */
+bool upper_show_mode(int fd, struct stat *st);
 
 #endif

@@ -53,7 +53,8 @@ int daemon_quit_descriptor(struct verror *err)
     return fd < 0 ? verror_errno(err, errno, "waiting for signals") : fd;
 }
 
-/* Each environment that was written to needs two descriptors while it is in view. */
+/* Each environment that was written to needs four descriptors while it is in view, and those that
+ * its overlay caches. */
 static void allow_descriptors(void)
 {
     struct rlimit limit;

@@ -58,8 +58,12 @@ struct onode *onode_new(struct overlay *ov, uint64_t nodeid, mode_t type)
     if (ov->n_nodes >= ov->n_buckets)
         grow_table(ov);
     struct onode *n = xcalloc(1, sizeof(*n));
-    *n = (struct onode){
-        .ov = ov, .nodeid = nodeid, .type = type & S_IFMT, .attr = UPPER_ATTR_NONE, .fd = -1};
+    *n = (struct onode){.ov = ov,
+                        .nodeid = nodeid,
+                        .type = type & S_IFMT,
+                        .fd = -1,
+                        .shown = UPPER_MODE_UNKNOWN,
+                        .attr = UPPER_ATTR_NONE};
     struct onode **bucket = &ov->buckets[bucket_of(ov, nodeid)];
     n->next = *bucket;
     *bucket = n;
@@ -76,8 +80,6 @@ void onode_free(struct onode *n)
     *p = n->next;
     ov->n_nodes--;
     onode_close(n);
-    if (ov->last_dir == n)
-        overlay_drop_dir_fd(ov);
     for (size_t i = 0; i < n->n; i++)
         free(n->entries[i]);
     free(n->entries);
@@ -251,7 +253,6 @@ int overlay_open(const char *path, uint32_t slot, struct images *images, int wak
     pthread_mutexattr_destroy(&recursive);
     ov->slot = slot;
     ov->images = images;
-    ov->last_dir_fd = -1;
     ov->wake = wake;
     ov->due = upper_exists(&ov->upper);
     overlay_note(ov, NULL, NULL);
@@ -271,7 +272,6 @@ void overlay_free(struct overlay *ov)
         while (ov->buckets[i])
             onode_free(ov->buckets[i]);
     free(ov->buckets);
-    overlay_drop_dir_fd(ov);
     for (size_t i = 0; i < ov->n_ready; i++)
         free(ov->ready[i]);
     free(ov->ready);
@@ -484,30 +484,6 @@ void onode_path(const struct onode *n, struct strbuf *sb)
     if (sb->len)
         strbuf_addch(sb, '/');
     strbuf_add(sb, n->links->name, n->links->len);
-}
-
-void overlay_drop_dir_fd(struct overlay *ov)
-{
-    if (ov->last_dir_fd >= 0)
-        close(ov->last_dir_fd);
-    ov->last_dir_fd = -1;
-    ov->last_dir = NULL;
-}
-
-int onode_dir_fd(struct onode *dir)
-{
-    struct overlay *ov = dir->ov;
-    if (ov->last_dir == dir)
-        return ov->last_dir_fd;
-    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
-    onode_path(dir, &path);
-    int fd = upper_dir(&ov->upper, path.buf);
-    if (fd < 0)
-        return fd;
-    overlay_drop_dir_fd(ov);
-    ov->last_dir = dir;
-    ov->last_dir_fd = fd;
-    return fd;
 }
 
 struct load {
@@ -849,18 +825,17 @@ static void stat_folder_times(const struct onode *n, struct stat *st)
 
 static int stat_upper(struct onode *n, struct stat *ret)
 {
-    if (n->fd >= 0)
-        return upper_fstat(n->fd, ret);
-    if (n->orphan) {
-        int fd = onode_open(n);
-        return fd < 0 ? fd : upper_fstat(fd, ret);
-    }
-    if (n == n->ov->root) {
-        int fd = onode_dir_fd(n);
-        return fd < 0 ? fd : upper_fstat(fd, ret);
-    }
-    int dir = onode_dir_fd(n->links->dir);
-    return dir < 0 ? dir : upper_stat(dir, n->links->name, ret);
+    int fd = n->fd;
+    if (fd < 0 && n->orphan)
+        fd = onode_open(n);
+    else if (fd < 0 && n == n->ov->root)
+        fd = onode_dir_fd(n);
+    else if (fd < 0 && n->links) {
+        int dir = onode_dir_fd(n->links->dir);
+        return dir < 0 ? dir : upper_stat(dir, n->links->name, &n->shown, ret);
+    } else if (fd < 0)
+        return -ESTALE;
+    return fd < 0 ? fd : upper_fstat(fd, &n->shown, ret);
 }
 
 /* A folder that was removed while somebody is in it. */
@@ -894,8 +869,8 @@ int overlay_stat(const struct place *place, struct stat *ret)
         r = stat_upper(n, ret);
         if (r == 0 && n->type == S_IFDIR)
             stat_folder_times(n, ret);
-        if (r == 0 && n->removed) /* the orphan's name does not count */
-            ret->st_nlink = n->orphan ? ret->st_nlink - 1 : 0;
+        if (r == 0 && n->removed && n->orphan) /* its name does not count */
+            ret->st_nlink--;
     } else if (n->has_lower) {
         onode_stat_lower(n, n->tree ? n->tree : n->ov->tree, n->lower, ret);
     } else {

@@ -36,16 +36,6 @@ static mode_t type_of(const struct place *place)
     return place->up ? place->up->type : lower_type(place->tree, place->node);
 }
 
-/* Two folders at a time: the borrowed descriptor of one must outlive asking for the other's. */
-static int dup_dir_fd(struct onode *dir)
-{
-    int fd = onode_dir_fd(dir);
-    if (fd < 0)
-        return fd;
-    int copy = fcntl(fd, F_DUPFD_CLOEXEC, 3);
-    return copy < 0 ? -errno : copy;
-}
-
 /* Does something lie below this name, or may it soon? While the layer is settled a tree is on its
  * way that has what the layer had when that began. */
 static bool lies_below(const struct onode *dir, const char *name, size_t len)
@@ -60,7 +50,7 @@ static int hide_lower(struct onode *dir, struct oentry *e)
     if (e->whiteout || !lies_below(dir, e->name, e->len))
         return 0;
     int fd = onode_dir_fd(dir);
-    int r = fd < 0 ? fd : upper_add_whiteout(fd, e->name);
+    int r = fd < 0 ? fd : upper_add_whiteout(&dir->ov->upper, fd, e->name);
     e->whiteout = r == 0;
     return r;
 }
@@ -77,55 +67,50 @@ static void forget_name(struct oentry *e)
 
 /* ---- making ---- */
 
-static int make_folder(struct onode *dir, int fd, const char *name, mode_t mode, bool opaque)
+static int make_folder(struct onode *dir, int fd, const char *name, mode_t mode, bool opaque,
+                       int32_t *shown)
 {
-    struct overlay *ov = dir->ov;
+    struct upper *upper = &dir->ov->upper;
     char temporary[64];
-    if (!opaque) {
-        if (mkdirat(fd, name, 0700) < 0)
-            return -errno;
-        return upper_set_mode(fd, name, S_IFDIR, mode);
-    }
+    if (!opaque)
+        return upper_mkdir(fd, name, mode, shown);
     /* Invariant 3. */
-    _cleanup_close_ int work = upper_work(&ov->upper);
-    if (work < 0)
-        return work;
-    upper_temporary(&ov->upper, "d", temporary);
-    if (mkdirat(work, temporary, 0700) < 0)
-        return -errno;
-    _cleanup_close_ int fresh = openat(work, temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    int r = fresh < 0 ? -errno : upper_set_opaque(fresh);
-    if (r == 0)
-        r = upper_set_mode(work, temporary, S_IFDIR, mode);
-    return r < 0 ? r : io_renameat(work, temporary, fd, name);
+    upper_temporary(upper, "d", temporary);
+    int r = upper_mkdir(upper->work, temporary, mode, shown);
+    if (r < 0)
+        return r;
+    _cleanup_close_ int fresh = openat(upper->work, temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    r = fresh < 0 ? -errno : upper_set_opaque(fresh);
+    return r < 0 ? r : io_renameat(upper->work, temporary, fd, name);
 }
 
-/* Makes the file; *opened: its descriptor where that comes for free, else -1. */
+/* Makes the file; *opened: its descriptor where that comes for free, else -1; *shown: as
+ * upper_set_mode() has it. */
 static int make_on_disk(struct onode *dir, const char *name, const struct overlay_new *what,
-                        bool hides, int *opened)
+                        bool hides, int *opened, int32_t *shown)
 {
-    int fd = onode_dir_fd(dir), r = 0;
+    int fd = onode_dir_fd(dir);
     mode_t type = what->mode & S_IFMT;
     *opened = -1;
+    *shown = UPPER_MODE_OF_DISK;
     if (fd < 0)
         return fd;
     if (type == S_IFDIR)
-        return make_folder(dir, fd, name, what->mode, hides);
+        return make_folder(dir, fd, name, what->mode, hides, shown);
     if (type == S_IFLNK)
         return io_symlinkat(what->target, fd, name);
     if (type == S_IFREG) {
         *opened = io_openat(fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
         if (*opened < 0)
             return *opened;
+        return (what->mode & 07777) == 0600 ? 0 : upper_fset_mode(*opened, type, what->mode, shown);
     } else if (type == S_IFIFO || type == S_IFSOCK) {
         if (mknodat(fd, name, type | 0600, 0) < 0)
             return -errno;
     } else {
         return -EPERM;
     }
-    if ((what->mode & 07777) != 0600)
-        r = upper_set_mode(fd, name, type, what->mode);
-    return r;
+    return (what->mode & 07777) == 0600 ? 0 : upper_set_mode(fd, name, type, what->mode, shown);
 }
 
 static int set_owner(struct onode *dir, const char *name, const struct overlay_new *what)
@@ -154,6 +139,7 @@ int overlay_make(const struct place *folder, const char *name, const struct over
 {
     struct onode *dir;
     size_t len = strlen(name);
+    int32_t shown;
     int opened, r = check_new_name(name, len);
     *ret = (struct place){0};
     if (r == 0)
@@ -165,7 +151,7 @@ int overlay_make(const struct place *folder, const char *name, const struct over
     if (r < 0)
         return r;
     bool hides = S_ISDIR(what->mode) && lies_below(dir, name, len);
-    r = make_on_disk(dir, name, what, hides, &opened);
+    r = make_on_disk(dir, name, what, hides, &opened, &shown);
     if (r == 0)
         r = set_owner(dir, name, what);
     if (r < 0) {
@@ -176,6 +162,7 @@ int overlay_make(const struct place *folder, const char *name, const struct over
     struct onode *n = onode_new(dir->ov, overlay_new_nodeid(dir->ov), what->mode);
     n->upper = n->loaded = n->fresh = true;
     n->opaque = hides;
+    n->shown = shown;
     onode_link(n, onode_entry_make(dir, name, len));
     if (opened >= 0)
         onode_keep(n, opened);
@@ -206,7 +193,7 @@ int overlay_link(const struct place *file, const struct place *folder, const cha
         r = overlay_raise(folder, false, &dir);
     if (r < 0)
         return r;
-    _cleanup_close_ int from = dup_dir_fd(n->links->dir);
+    int from = onode_dir_fd(n->links->dir);
     int to = from < 0 ? from : onode_dir_fd(dir);
     if (to < 0)
         return to;
@@ -257,11 +244,8 @@ static int remove_folder(struct overlay *ov, int fd, const char *name)
         return 0;
     if (errno != ENOTEMPTY && errno != EEXIST)
         return -errno;
-    _cleanup_close_ int work = upper_work(&ov->upper);
-    if (work < 0)
-        return work;
     upper_temporary(&ov->upper, "r", temporary);
-    int r = io_renameat(fd, name, work, temporary);
+    int r = io_renameat(fd, name, ov->upper.work, temporary);
     if (r < 0)
         return r;
     _cleanup_free_ char *path =
@@ -270,12 +254,17 @@ static int remove_folder(struct overlay *ov, int fd, const char *name)
     return 0;
 }
 
-/* A file that may be open is only moved away; without another name it would be lost. */
+/* A file that may be open must not be lost with its last name: a descriptor keeps it, or, when
+ * there are many of those, it is only moved away. */
 static int remove_file(struct onode *n, int fd, const char *name)
 {
-    if (n->links->next_link || n->type != S_IFREG)
-        return io_unlinkat(fd, name, 0);
-    return overlay_make_orphan(n, fd, name);
+    bool last = !n->links->next_link && n->type == S_IFREG, pinned = last && onode_pin(n);
+    if (last && !pinned)
+        return overlay_make_orphan(n, fd, name);
+    int r = io_unlinkat(fd, name, 0);
+    if (r < 0 && pinned)
+        onode_close(n);
+    return r;
 }
 
 static int remove_on_disk(struct onode *dir, struct oentry *e)
@@ -288,10 +277,8 @@ static int remove_on_disk(struct onode *dir, struct oentry *e)
         return fd;
     if (n->type != S_IFDIR)
         return remove_file(n, fd, e->name);
-    if (dir->ov->last_dir == n)
-        overlay_drop_dir_fd(dir->ov);
-    fd = onode_dir_fd(dir);
-    return fd < 0 ? fd : remove_folder(dir->ov, fd, e->name);
+    onode_close(n);
+    return remove_folder(dir->ov, fd, e->name);
 }
 
 static int remove_checked(const struct place *folder, const char *name)
@@ -399,27 +386,27 @@ static int close_folder(struct onode *n, struct onode *to_dir, const char *to_na
 /* What is replaced may be open: it keeps its bytes under another name. */
 static int save_target(struct onode *other, int to_fd, const char *to_name)
 {
+    struct upper *upper = &other->ov->upper;
     char orphan[64];
-    if (other->type == S_IFDIR)
+    if (other->type == S_IFDIR) {
+        onode_close(other);
         return remove_folder(other->ov, to_fd, to_name);
-    if (other->links->next_link || other->type != S_IFREG)
+    }
+    if (other->links->next_link || other->type != S_IFREG || onode_pin(other))
         return 0;
-    _cleanup_close_ int orphans = upper_orphans(&other->ov->upper);
-    if (orphans < 0)
-        return orphans;
-    upper_temporary(&other->ov->upper, "o", orphan);
-    if (linkat(to_fd, to_name, orphans, orphan, 0) < 0)
+    upper_temporary(upper, "o", orphan);
+    if (linkat(to_fd, to_name, upper->orphans, orphan, 0) < 0)
         return -errno;
-    other->orphan = other->ov->upper.serial;
+    other->orphan = upper->serial;
     return 0;
 }
 
 /* The disk's own care for rename over a file that exists does not see one that is below. */
 static int sync_source(struct onode *n, bool replaces_lower)
 {
-    if (!replaces_lower || n->type != S_IFREG || !n->dirty || n->fd < 0)
+    if (!replaces_lower || n->type != S_IFREG || !n->dirty)
         return 0;
-    int r = io_fsync(n->fd);
+    int fd = onode_open(n), r = fd < 0 ? fd : io_fsync(fd);
     if (r == 0)
         n->dirty = false;
     return r;
@@ -437,14 +424,17 @@ static int move_on_disk(struct move *m, struct oentry *e, struct oentry *to)
         r = hide_lower(m->to_dir, to);
     if (r == 0)
         r = sync_source(m->node, over_lower);
-    overlay_drop_dir_fd(m->dir->ov); /* of a folder that goes */
-    _cleanup_close_ int fd = r < 0 ? -1 : dup_dir_fd(m->dir);
-    _cleanup_close_ int to_fd = r < 0 || fd < 0 ? -1 : dup_dir_fd(m->to_dir);
-    if (r < 0 || fd < 0 || to_fd < 0)
-        return r < 0 ? r : fd < 0 ? fd : to_fd;
-    if (to->node && to->node->upper)
-        r = save_target(to->node, to_fd, to->name);
-    return r < 0 ? r : io_renameat(fd, e->name, to_fd, to->name);
+    int fd = r < 0 ? r : onode_dir_fd(m->dir), to_fd = fd < 0 ? fd : onode_dir_fd(m->to_dir);
+    if (to_fd < 0)
+        return to_fd;
+    struct onode *target = to->node && to->node->upper ? to->node : NULL;
+    if (target)
+        r = save_target(target, to_fd, to->name);
+    if (r == 0)
+        r = io_renameat(fd, e->name, to_fd, to->name);
+    if (r < 0 && target)
+        overlay_drop_orphan(target); /* it has its name still */
+    return r;
 }
 
 static int move(struct move *m)
@@ -472,11 +462,9 @@ static int exchange(struct move *m)
     int r = close_folder(m->node, m->to_dir, m->to_name);
     if (r == 0)
         r = close_folder(m->other, m->dir, m->name);
-    overlay_drop_dir_fd(m->dir->ov);
-    _cleanup_close_ int fd = r < 0 ? -1 : dup_dir_fd(m->dir);
-    _cleanup_close_ int to_fd = r < 0 || fd < 0 ? -1 : dup_dir_fd(m->to_dir);
-    if (r < 0 || fd < 0 || to_fd < 0)
-        return r < 0 ? r : fd < 0 ? fd : to_fd;
+    int fd = r < 0 ? r : onode_dir_fd(m->dir), to_fd = fd < 0 ? fd : onode_dir_fd(m->to_dir);
+    if (to_fd < 0)
+        return to_fd;
     if (renameat2(fd, e->name, to_fd, to->name, RENAME_EXCHANGE) < 0)
         return -errno;
     onode_unlink(e);
@@ -533,26 +521,24 @@ int overlay_rename(const struct place *from, const char *name, const struct plac
 
 int overlay_make_orphan(struct onode *n, int dir, const char *name)
 {
+    struct upper *upper = &n->ov->upper;
     char orphan[64];
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
-    if (orphans < 0)
-        return orphans;
-    upper_temporary(&n->ov->upper, "o", orphan);
-    int r = io_renameat(dir, name, orphans, orphan);
+    upper_temporary(upper, "o", orphan);
+    int r = io_renameat(dir, name, upper->orphans, orphan);
     if (r == 0)
-        n->orphan = n->ov->upper.serial;
+        n->orphan = upper->serial;
     return r;
 }
 
 void overlay_drop_orphan(struct onode *n)
 {
     char name[64];
+    if (n->pinned)
+        onode_close(n);
     if (!n->orphan)
         return;
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
     (void)snprintf(name, sizeof(name), "o-%llu", (unsigned long long)n->orphan);
-    if (orphans >= 0)
-        (void)io_unlinkat(orphans, name, 0);
+    (void)io_unlinkat(n->ov->upper.orphans, name, 0);
     n->orphan = 0;
 }
 

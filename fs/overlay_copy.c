@@ -92,8 +92,9 @@ static int make_folder(struct onode *parent, const char *name, size_t len, struc
         return fd;
     struct stat st;
     tree_stat(dir->ov->tree, dir->lower, &st);
-    if (mkdirat(fd, copy, 0700) < 0 || fchmodat(fd, copy, st.st_mode & 07777, 0) < 0)
-        return -errno;
+    r = upper_mkdir(fd, copy, st.st_mode, &dir->shown);
+    if (r < 0)
+        return r;
     dir->upper = dir->loaded = dir->fresh = true;
     dir->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     return 0;
@@ -205,14 +206,14 @@ static int copy_content(struct overlay *ov, const struct place *from, int fd)
     return 0;
 }
 
-static int set_attributes(int work, const char *name, const struct stat *st)
+static int set_attributes(int work, const char *name, const struct stat *st, int32_t *shown)
 {
     const struct timespec times[2] = {st->st_mtim, st->st_mtim};
     if ((st->st_uid != geteuid() || st->st_gid != getegid()) &&
         fchownat(work, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     if (!S_ISLNK(st->st_mode)) {
-        int r = upper_set_mode(work, name, st->st_mode & S_IFMT, st->st_mode);
+        int r = upper_set_mode(work, name, st->st_mode & S_IFMT, st->st_mode, shown);
         if (r < 0)
             return r;
     }
@@ -226,18 +227,19 @@ static int make_copy(struct onode *n, const struct place *from, bool truncate, i
     struct stat st;
     onode_stat_lower(n, from->tree, from->node, &st);
     *ret_fd = -1;
+    n->shown = UPPER_MODE_OF_DISK;
     if (n->type == S_IFLNK) {
         _cleanup_strbuf_ struct strbuf target = STRBUF_INIT;
         view_readlink(tree_view(from->tree), from->node, &target);
         int r = io_symlinkat(target.buf, work, name);
-        return r < 0 ? r : set_attributes(work, name, &st);
+        return r < 0 ? r : set_attributes(work, name, &st, &n->shown);
     }
     _cleanup_close_ int fd = io_openat(work, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return fd;
     int r = truncate ? 0 : copy_content(n->ov, from, fd);
     if (r == 0)
-        r = set_attributes(work, name, &st);
+        r = set_attributes(work, name, &st, &n->shown);
     if (r == 0 && !truncate)
         r = io_fsync(fd); /* else a crash might leave an empty file over a good one */
     if (r == 0)
@@ -262,9 +264,7 @@ static int bring_up(struct onode *n, const struct place *from, bool truncate)
     int r = n->removed ? raise_folder(n->ov->root) : raise_folder(n->links->dir);
     if (r < 0)
         return r;
-    _cleanup_close_ int work = upper_work(&n->ov->upper);
-    if (work < 0)
-        return work;
+    int work = n->ov->upper.work;
     upper_temporary(&n->ov->upper, "c", name);
     r = make_copy(n, from, truncate, work, name, &fd);
     if (r == 0)

@@ -31,44 +31,83 @@ static void list_newest(struct onode *n)
     ov->newest = n;
 }
 
+/* A pinned file's bytes go with this. Nothing is synced: as for every program that closes a file, a
+ * writeback that fails later is told to the next descriptor that syncs it, also one opened after
+ * the failure (errseq_t; nobody else asks). */
 void onode_close(struct onode *n)
 {
     if (n->fd < 0)
         return;
-    unlist(n);
-    n->ov->n_descriptors--;
-    /* What was written may still fail on its way to the disk, and a descriptor opened later might
-     * not be told: the error stays with the node. */
-    if (n->dirty && !n->removed) {
-        int r = io_fsync(n->fd);
-        if (r < 0)
-            n->error = r;
-        n->dirty = false;
+    if (n->pinned) {
+        n->pinned = false;
+        n->ov->n_pinned--;
+    } else {
+        unlist(n);
+        n->ov->n_descriptors--;
     }
     close(n->fd);
     n->fd = -1;
 }
 
-/* Clean ones first; what is written and not synced keeps its descriptor as long as possible. */
-static void make_room(struct overlay *ov)
+bool onode_pin(struct onode *n)
 {
-    if (ov->n_descriptors < MAX_DESCRIPTORS)
-        return;
-    struct onode *victim = ov->oldest;
-    while (victim && victim->dirty)
-        victim = victim->newer;
-    if (!victim)
-        victim = ov->oldest;
-    if (victim)
-        onode_close(victim);
+    struct overlay *ov = n->ov;
+    if (ov->n_pinned >= MAX_PINNED || onode_open(n) < 0)
+        return false;
+    unlist(n);
+    ov->n_descriptors--;
+    n->pinned = true;
+    ov->n_pinned++;
+    return true;
 }
 
 void onode_keep(struct onode *n, int fd)
 {
-    make_room(n->ov);
+    if (n->ov->n_descriptors >= MAX_DESCRIPTORS)
+        onode_close(n->ov->oldest);
     n->fd = fd;
     n->ov->n_descriptors++;
     list_newest(n);
+}
+
+/* The cached one, or -1. */
+static int use(struct onode *n)
+{
+    if (n->fd >= 0 && !n->pinned && n->ov->newest != n) {
+        unlist(n);
+        list_newest(n);
+    }
+    return n->fd;
+}
+
+/* The nearest folder above that needs no walk, and the path from there. */
+static int path_from_open(const struct onode *n, struct strbuf *path)
+{
+    if (n == n->ov->root)
+        return n->ov->upper.root;
+    if (n->fd >= 0)
+        return n->fd;
+    int fd = path_from_open(n->links->dir, path);
+    if (path->len)
+        strbuf_addch(path, '/');
+    strbuf_add(path, n->links->name, n->links->len);
+    return fd;
+}
+
+int onode_dir_fd(struct onode *dir)
+{
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    if (!upper_exists(&dir->ov->upper) || dir->removed)
+        return -ENOENT;
+    if (dir == dir->ov->root)
+        return dir->ov->upper.root;
+    if (use(dir) >= 0)
+        return dir->fd;
+    int above = path_from_open(dir, &path);
+    int fd = upper_beneath(above, path.buf, O_PATH | O_DIRECTORY);
+    if (fd >= 0)
+        onode_keep(dir, fd);
+    return fd;
 }
 
 static int open_file(struct onode *n)
@@ -80,22 +119,14 @@ static int open_file(struct onode *n)
     }
     if (!n->orphan)
         return -ESTALE;
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
-    if (orphans < 0)
-        return orphans;
     (void)snprintf(name, sizeof(name), "o-%llu", (unsigned long long)n->orphan);
-    return io_openat(orphans, name, O_RDWR | O_NOFOLLOW, 0);
+    return io_openat(n->ov->upper.orphans, name, O_RDWR | O_NOFOLLOW, 0);
 }
 
 int onode_open(struct onode *n)
 {
-    if (n->fd >= 0) {
-        if (n->ov->newest != n) {
-            unlist(n);
-            list_newest(n);
-        }
+    if (use(n) >= 0)
         return n->fd;
-    }
     int fd = open_file(n);
     if (fd >= 0)
         onode_keep(n, fd);
@@ -189,8 +220,9 @@ static int set_removed(struct onode *n, const struct overlay_attr *a)
     int fd = n->type == S_IFREG ? onode_open(n) : -ESTALE;
     if (fd < 0)
         return n->type == S_IFDIR ? 0 : fd; /* a folder that is gone: nobody will see it */
-    if (a->set_mode && fchmod(fd, upper_disk_mode(n->type | a->mode)) < 0)
-        return -errno;
+    int r = a->set_mode ? upper_fset_mode(fd, n->type, a->mode, &n->shown) : 0;
+    if (r < 0)
+        return r;
     if ((a->set_uid || a->set_gid) &&
         fchown(fd, a->set_uid ? a->uid : (uid_t)-1, a->set_gid ? a->gid : (gid_t)-1) < 0)
         return -errno;
@@ -213,7 +245,7 @@ static int set_upper(struct onode *n, const struct overlay_attr *a)
                  AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     if (a->set_mode && n->type != S_IFLNK)
-        r = upper_set_mode(dir, name, n->type, a->mode);
+        r = upper_set_mode(dir, name, n->type, a->mode, &n->shown);
     if (r == 0 && (a->set_atime || a->set_mtime)) {
         const struct timespec omit = {0, UTIME_OMIT};
         const struct timespec times[2] = {a->set_atime ? a->atime : omit,
@@ -222,7 +254,7 @@ static int set_upper(struct onode *n, const struct overlay_attr *a)
             return -errno;
         if (a->set_mtime && n->type == S_IFDIR) {
             struct stat st;
-            r = upper_stat(dir, name, &st);
+            r = upper_stat(dir, name, &n->shown, &st);
             n->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
             n->own_mtime = true;
         }
@@ -353,9 +385,8 @@ int overlay_sync_prepare(const struct place *place, struct overlay_sync *ret)
     *ret = (struct overlay_sync){0};
     if (!n || !n->upper || (n->removed && n->type == S_IFDIR))
         return 0; /* nothing of it was ever written */
-    int r = n->error;
-    n->error = 0;
-    if (r == 0 && n->type == S_IFREG) {
+    int r = 0;
+    if (n->type == S_IFREG) {
         int fd = onode_open(n);
         if (fd >= 0)
             fd = fcntl(fd, F_DUPFD_CLOEXEC, 3);
@@ -363,7 +394,7 @@ int overlay_sync_prepare(const struct place *place, struct overlay_sync *ret)
             return fd == -1 ? -errno : fd;
         add_sync(ret, fd);
         n->dirty = false;
-    } else if (r == 0 && n->type == S_IFDIR) {
+    } else if (n->type == S_IFDIR) {
         r = add_folder(n, ret);
     }
     return r == 0 && !n->removed ? add_ancestors(n, ret) : r;

@@ -70,7 +70,7 @@ static void close_unused(struct overlay *ov)
 {
     if (!ov->abandoned || ov->n_nodes > 1 || !upper_exists(&ov->upper))
         return;
-    overlay_drop_dir_fd(ov);
+    onode_close(ov->root);
     upper_leave(&ov->upper);
     ov->root->upper = false;
 }

@@ -50,15 +50,17 @@ struct onode {
     int64_t mtime_ns;          /* of the last change of its entries, 0: as on disk */
     bool own_mtime;            /* that was set by somebody: what is below does not matter */
 
+    int fd;                      /* cached, or -1; of a folder O_PATH */
+    struct onode *newer, *older; /* of those with a cached descriptor */
+    int32_t shown;               /* its mode in the upper, UPPER_MODE_* of fs/upper.h */
+
     /* files */
-    struct upper_attr attr;      /* without a file of their own */
-    int64_t ctime_ns;            /* likewise */
-    uint64_t ino;                /* of the file in the upper, when it has several names; else 0 */
-    int fd;                      /* cached, or -1 */
-    bool dirty;                  /* written since the last sync */
-    int error;                   /* of a descriptor that had to be closed, for the next fsync */
-    struct onode *newer, *older; /* of those with a descriptor */
-    uint64_t orphan;             /* its serial number in the orphans' folder, 0: none */
+    struct upper_attr attr; /* without a file of their own */
+    int64_t ctime_ns;       /* likewise */
+    uint64_t ino;           /* of the file in the upper, when it has several names; else 0 */
+    bool dirty;             /* written since the last sync */
+    bool pinned;            /* removed, and kept by its descriptor alone */
+    uint64_t orphan;        /* its serial number in the orphans' folder, 0: none */
     struct onode *next_orphan;
 };
 
@@ -72,6 +74,7 @@ static inline bool onode_has_attr(const struct onode *node)
 #define BUCKETS_MIN 64u
 #define MAX_DESCRIPTORS 128u
 #define READY_MAX 1000u
+#define MAX_PINNED 64u
 
 struct overlay {
     pthread_mutex_t lock; /* recursive: two places of one environment may be resolved */
@@ -83,8 +86,8 @@ struct overlay {
     struct onode **buckets;
     size_t n_buckets, n_nodes;
     uint64_t next_index;
-    struct onode *newest, *oldest; /* cached descriptors */
-    size_t n_descriptors;
+    struct onode *newest, *oldest; /* cached descriptors, by last use */
+    size_t n_descriptors, n_pinned;
     struct onode *moved;   /* folders with a redirect */
     struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
     int wake;              /* an eventfd, written when settling begins to be wanted; or -1 */
@@ -93,10 +96,8 @@ struct overlay {
     int64_t changed_ms;    /* of the monotonic clock: the last change */
     char **ready;          /* .dist-info folders that got a RECORD, at most READY_MAX */
     size_t n_ready, alloc_ready;
-    int64_t ready_ms;       /* when the last of them got it */
-    struct onode *last_dir; /* a folder's descriptor, kept for the next operation in it */
-    int last_dir_fd;
-    bool abandoned; /* its root was removed */
+    int64_t ready_ms; /* when the last of them got it */
+    bool abandoned;   /* its root was removed */
 };
 
 /* ---- overlay.c ---- */
@@ -134,9 +135,6 @@ int onode_load(struct onode *dir);
 bool onode_lower(const struct onode *dir, const char *name, size_t len, struct view_node *ret);
 /* The path in the upper of a node with a name, relative to it. */
 void onode_path(const struct onode *node, struct strbuf *sb);
-/* A descriptor of a folder in the upper; borrowed, valid until the next call. */
-int onode_dir_fd(struct onode *dir);
-void overlay_drop_dir_fd(struct overlay *ov);
 /* Fills a place (without the lock) for an onode. */
 void onode_place(struct onode *node, struct place *ret);
 void onode_touch(struct onode *dir); /* its entries changed now */
@@ -154,7 +152,7 @@ mode_t lower_type(const struct tree *tree, struct view_node node);
 
 /* Moves a file of the node, NAME in a folder, to the orphans' folder. */
 int overlay_make_orphan(struct onode *node, int dir, const char *name);
-/* Removes the name that a removed file has in the orphans' folder, if it has one. */
+/* What keeps a removed file goes, its name in the orphans' folder or its descriptor. */
 void overlay_drop_orphan(struct onode *node);
 
 /* ---- overlay_empty.c ---- */
@@ -177,8 +175,14 @@ int overlay_bring_all(struct onode *dir);
 
 /* ---- overlay_data.c ---- */
 
-int onode_open(struct onode *node);          /* its descriptor, cached */
+/* Descriptors of nodes with a part of their own in the upper, cached; borrowed, valid until
+ * MAX_DESCRIPTORS others were asked for. */
+int onode_open(struct onode *node);  /* of a file, for reading and writing */
+int onode_dir_fd(struct onode *dir); /* of a folder, O_PATH; it stays good when the folder moves */
 void onode_keep(struct onode *node, int fd); /* takes over a descriptor of the node's file */
 void onode_close(struct onode *node);
+/* Makes the descriptor of a file whose last name goes what keeps its bytes. False: there are enough
+ * of them. */
+bool onode_pin(struct onode *node);
 
 #endif

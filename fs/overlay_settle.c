@@ -40,7 +40,7 @@ static int add_whiteout(struct onode *dir, const char *name, size_t len)
     if (e->whiteout)
         return 0;
     int fd = onode_dir_fd(dir);
-    int r = fd < 0 ? fd : upper_add_whiteout(fd, e->name);
+    int r = fd < 0 ? fd : upper_add_whiteout(&dir->ov->upper, fd, e->name);
     e->whiteout = r == 0;
     onode_drop_if_bare(e);
     return r;
@@ -249,6 +249,7 @@ static void rely_on_tree(struct oentry *e, struct view_node lower, const struct 
     struct onode *n = e->node;
     uint64_t nodeid = n->nodeid;
     n->upper = n->dirty = n->own_mtime = n->fresh = false;
+    n->shown = UPPER_MODE_UNKNOWN;
     n->has_lower = true;
     n->lower = lower;
     n->attr = (struct upper_attr)UPPER_ATTR_NONE;
@@ -269,16 +270,14 @@ static void rely_on_tree(struct oentry *e, struct view_node lower, const struct 
 /* Who has it open goes on with it under another name. */
 static int keep_open(struct onode *n, int fd, const char *name)
 {
+    struct upper *upper = &n->ov->upper;
     char orphan[64];
     if (n->type != S_IFREG || n->links->next_link)
         return 0;
-    _cleanup_close_ int orphans = upper_orphans(&n->ov->upper);
-    if (orphans < 0)
-        return orphans;
-    upper_temporary(&n->ov->upper, "o", orphan);
-    if (linkat(fd, name, orphans, orphan, 0) < 0)
+    upper_temporary(upper, "o", orphan);
+    if (linkat(fd, name, upper->orphans, orphan, 0) < 0)
         return -errno;
-    n->orphan = n->ov->upper.serial;
+    n->orphan = upper->serial;
     return 0;
 }
 
@@ -312,7 +311,7 @@ static bool same_folder(struct onode *dir, struct view_node lower)
 {
     struct stat st, below;
     int parent = onode_dir_fd(dir->links->dir);
-    if (parent < 0 || upper_stat(parent, dir->links->name, &st) < 0)
+    if (parent < 0 || upper_stat(parent, dir->links->name, &dir->shown, &st) < 0)
         return false;
     tree_stat(dir->ov->tree, lower, &below);
     return (st.st_mode & 0700) == (below.st_mode & 0700) && !(st.st_mode & 07000) &&
@@ -407,8 +406,6 @@ static void part(struct parting *p, struct oentry *e)
     e->whiteout = false;
     n->dirty = false; /* what was not synced is in the store */
     onode_close(n);
-    if (n->ov->last_dir == n)
-        overlay_drop_dir_fd(n->ov);
     n->mtime_ns = 0;
     if (n->differs)
         replace_node(e, p->s);
@@ -739,9 +736,7 @@ static int sweep_attributes(struct onode *dir, int fd)
     bool any = false;
     if (fstatat(fd, UPPER_ATTR, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return errno == ENOENT ? 0 : -errno;
-    _cleanup_close_ int work = upper_work(&dir->ov->upper);
-    if (work < 0)
-        return work;
+    int work = dir->ov->upper.work;
     (void)io_unlinkat(work, UPPER_ATTR, 0);
     for (size_t i = 0; i < dir->n; i++) {
         const struct oentry *e = dir->entries[i];
@@ -770,8 +765,7 @@ static int sweep_folder(struct onode *dir, const struct overlay_settling *s)
     struct oentry *e = dir->links;
     if (holds_something(dir) || !may_go(dir) || !lower_folder(dir, &lower))
         return 0;
-    if (dir->ov->last_dir == dir)
-        overlay_drop_dir_fd(dir->ov);
+    onode_close(dir);
     int parent = onode_dir_fd(e->dir), r = 0;
     if (parent < 0)
         return parent;

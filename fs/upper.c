@@ -17,14 +17,40 @@
 #include "base/path.h"
 #include "base/strbuf.h"
 
+/* A daemon that ends with a detached mount lets go of the lock some milliseconds after its
+ * successor may start. */
+#define LOCK_TRIES 30
+
 /* ---- life ---- */
 
-/* Nothing in these folders outlives the daemon that made it. */
-static int empty(const struct upper *u, const char *name)
+#define UPPER_NONE                                                                                 \
+    {                                                                                              \
+        .root = -1, .work = -1, .orphans = -1, .whiteout = -1, .lock = -1                          \
+    }
+
+/* Nothing in these folders outlives the daemon that made it. Returns a descriptor. */
+static int make_empty_folder(const struct upper *u, const char *name)
 {
     _cleanup_free_ char *path = path_join(u->path, name);
     int r = path_remove_tree(path);
-    return r < 0 ? r : io_mkdirat(u->root, name, 0700);
+    if (r == 0)
+        r = io_mkdirat(u->root, name, 0700);
+    return r < 0 ? r : upper_beneath(u->root, name, O_PATH | O_DIRECTORY);
+}
+
+static void close_one(int *fd)
+{
+    if (*fd >= 0)
+        close(*fd);
+    *fd = -1;
+}
+
+static void close_all(struct upper *u)
+{
+    close_one(&u->root);
+    close_one(&u->work);
+    close_one(&u->orphans);
+    close_one(&u->whiteout);
 }
 
 static int open_root(struct upper *u)
@@ -32,8 +58,14 @@ static int open_root(struct upper *u)
     u->root = open(u->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (u->root < 0)
         return -errno;
-    int r = empty(u, UPPER_WORK);
-    return r < 0 ? r : empty(u, UPPER_ORPHANS);
+    u->work = make_empty_folder(u, UPPER_WORK);
+    if (u->work >= 0)
+        u->orphans = make_empty_folder(u, UPPER_ORPHANS);
+    if (u->work >= 0 && u->orphans >= 0)
+        return 0;
+    int r = u->work < 0 ? u->work : u->orphans;
+    close_all(u); /* a later change tries again */
+    return r;
 }
 
 static int take_lock(struct upper *u)
@@ -59,7 +91,8 @@ static int wait_for_lock(struct upper *u)
 
 int upper_open(const char *path, struct upper *ret, struct verror *err)
 {
-    *ret = (struct upper){.root = -1, .lock = -1, .path = xstrdup(path)};
+    *ret = (struct upper)UPPER_NONE;
+    ret->path = xstrdup(path);
     if (!path_exists(path))
         return 0; /* most environments: no descriptor for them */
     int r = wait_for_lock(ret);
@@ -75,19 +108,16 @@ int upper_open(const char *path, struct upper *ret, struct verror *err)
 
 void upper_close(struct upper *u)
 {
-    if (u->root >= 0)
-        close(u->root);
-    if (u->lock >= 0)
-        close(u->lock);
+    close_all(u);
+    close_one(&u->lock);
     free(u->path);
-    *u = (struct upper){.root = -1, .lock = -1};
+    *u = (struct upper)UPPER_NONE;
 }
 
 void upper_leave(struct upper *u)
 {
-    close(u->root);
-    close(u->lock);
-    u->root = u->lock = -1;
+    close_all(u);
+    close_one(&u->lock);
 }
 
 bool upper_exists(const struct upper *u)
@@ -123,16 +153,6 @@ int upper_dir(const struct upper *u, const char *path)
     return upper_beneath(u->root, path, O_PATH | O_DIRECTORY);
 }
 
-int upper_work(const struct upper *u)
-{
-    return upper_beneath(u->root, UPPER_WORK, O_PATH | O_DIRECTORY);
-}
-
-int upper_orphans(const struct upper *u)
-{
-    return upper_beneath(u->root, UPPER_ORPHANS, O_PATH | O_DIRECTORY);
-}
-
 void upper_temporary(struct upper *u, const char *prefix, char ret[64])
 {
     (void)snprintf(ret, 64, "%s-%" PRIu64, prefix, ++u->serial);
@@ -153,6 +173,12 @@ int upper_read_marks(const struct upper *u, const char *path, const struct upper
 
 /* ---- changes ---- */
 
+static const char *proc_path(int fd, char ret[32])
+{
+    (void)snprintf(ret, 32, "/proc/self/fd/%d", fd);
+    return ret;
+}
+
 static void whiteout_name(const char *name, char ret[NAME_MAX + 1])
 {
     (void)snprintf(ret, NAME_MAX + 1, "%s%s", UPPER_PREFIX, name);
@@ -166,11 +192,25 @@ static int make_empty(int dir, const char *name)
     return 0;
 }
 
-int upper_add_whiteout(int dir, const char *name)
+int upper_add_whiteout(struct upper *u, int dir, const char *name)
 {
     char whiteout[NAME_MAX + 1];
     whiteout_name(name, whiteout);
-    return make_empty(dir, whiteout);
+    int first = ENOENT;
+    if (u->whiteout >= 0) {
+        char path[32];
+        if (linkat(AT_FDCWD, proc_path(u->whiteout, path), dir, whiteout, AT_SYMLINK_FOLLOW) == 0)
+            return 0;
+        first = errno;
+    }
+    int r = make_empty(dir, whiteout);
+    /* That one has lost its last name, or has as many as it can have: the next ones are links to
+     * this one. */
+    if (r == 0 && (first == ENOENT || first == EMLINK)) {
+        close_one(&u->whiteout);
+        u->whiteout = openat(dir, whiteout, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    }
+    return r;
 }
 
 int upper_drop_whiteout(int dir, const char *name)
@@ -191,16 +231,13 @@ int upper_set_redirect(const struct upper *u, int dir, const struct sha256 *imag
     char digest[SHA256_HEX_SIZE];
     sha256_to_hex(image, digest);
     _cleanup_free_ char *text = xasprintf("sha256:%s %s\n", digest, path);
-    _cleanup_close_ int work = upper_work(u);
-    if (work < 0)
-        return work;
-    _cleanup_close_ int fd = io_openat(work, "redirect", O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    _cleanup_close_ int fd = io_openat(u->work, "redirect", O_WRONLY | O_CREAT | O_TRUNC, 0600);
     if (fd < 0)
         return fd;
     int r = io_write_all(fd, text, strlen(text));
     if (r == 0)
         r = io_fsync(fd);
-    return r < 0 ? r : io_renameat(work, "redirect", dir, UPPER_REDIRECT);
+    return r < 0 ? r : io_renameat(u->work, "redirect", dir, UPPER_REDIRECT);
 }
 
 /* "%" and what ends a line are written as %XX, so that a name is always one word of one line. */
@@ -239,41 +276,82 @@ int upper_add_attr(int dir, const char *name, const struct upper_attr *attr)
 
 /* ---- modes ---- */
 
-static const char *proc_path(int fd, char ret[32])
+static void show_known_mode(int32_t shown, struct stat *st)
 {
-    (void)snprintf(ret, 32, "/proc/self/fd/%d", fd);
-    return ret;
+    if (shown >= 0)
+        st->st_mode = (st->st_mode & S_IFMT) | (mode_t)shown;
 }
 
-int upper_fstat(int fd, struct stat *ret)
+/* Of a descriptor that may be O_PATH. */
+static void show_mode(int fd, int32_t *shown, struct stat *st)
+{
+    if (*shown == UPPER_MODE_UNKNOWN)
+        *shown = upper_show_mode(fd, st) ? (int32_t)(st->st_mode & 07777) : UPPER_MODE_OF_DISK;
+    else
+        show_known_mode(*shown, st);
+}
+
+int upper_fstat(int fd, int32_t *shown, struct stat *ret)
 {
     if (fstat(fd, ret) < 0)
         return -errno;
-    upper_show_mode(fd, ret);
+    show_mode(fd, shown, ret);
     return 0;
 }
 
-int upper_stat(int dir, const char *name, struct stat *ret)
+int upper_stat(int dir, const char *name, int32_t *shown, struct stat *ret)
 {
-    _cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    return fd < 0 ? -errno : upper_fstat(fd, ret);
+    if (*shown == UPPER_MODE_UNKNOWN) {
+        _cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+        return fd < 0 ? -errno : upper_fstat(fd, shown, ret);
+    }
+    if (fstatat(dir, name, ret, AT_SYMLINK_NOFOLLOW) < 0)
+        return -errno;
+    show_known_mode(*shown, ret);
+    return 0;
 }
 
-int upper_set_mode(int dir, const char *name, mode_t type, mode_t mode)
+/* path: leads to the file through a descriptor. */
+static int set_mode_of(const char *path, mode_t type, mode_t mode, int32_t *shown)
 {
-    mode_t disk = upper_disk_mode(type | mode);
-    char path[32], text[16];
-    _cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return -errno;
-    (void)proc_path(fd, path);
-    if (disk == (mode & 07777)) {
-        if (removexattr(path, UPPER_MODE_XATTR) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
-            return -errno;
-    } else {
-        int n = snprintf(text, sizeof(text), "%o", (unsigned)(mode & 07777));
+    mode_t disk = upper_disk_mode(type | mode), permissions = mode & 07777;
+    char text[16];
+    if (disk != permissions) {
+        int n = snprintf(text, sizeof(text), "%o", (unsigned)permissions);
         if (setxattr(path, UPPER_MODE_XATTR, text, (size_t)n, 0) < 0)
             return -errno;
+        *shown = (int32_t)permissions;
+    } else if (*shown != UPPER_MODE_OF_DISK) {
+        if (removexattr(path, UPPER_MODE_XATTR) < 0 && errno != ENODATA && errno != EOPNOTSUPP)
+            return -errno;
+        *shown = UPPER_MODE_OF_DISK;
     }
     return chmod(path, disk) < 0 ? -errno : 0;
+}
+
+int upper_set_mode(int dir, const char *name, mode_t type, mode_t mode, int32_t *shown)
+{
+    char path[32];
+    _cleanup_close_ int fd = openat(dir, name, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    return fd < 0 ? -errno : set_mode_of(proc_path(fd, path), type, mode, shown);
+}
+
+int upper_fset_mode(int fd, mode_t type, mode_t mode, int32_t *shown)
+{
+    char path[32];
+    mode_t disk = upper_disk_mode(type | mode);
+    if (*shown == UPPER_MODE_OF_DISK && disk == (mode & 07777))
+        return fchmod(fd, disk) < 0 ? -errno : 0;
+    return set_mode_of(proc_path(fd, path), type, mode, shown);
+}
+
+int upper_mkdir(int dir, const char *name, mode_t mode, int32_t *shown)
+{
+    *shown = UPPER_MODE_OF_DISK;
+    int r = io_mkdirat(dir, name, 0700);
+    if (r < 0)
+        return r;
+    if (upper_disk_mode(S_IFDIR | mode) != (mode & 07777))
+        return upper_set_mode(dir, name, S_IFDIR, mode, shown);
+    return fchmodat(dir, name, mode & 07777, 0) < 0 ? -errno : 0;
 }

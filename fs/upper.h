@@ -19,7 +19,9 @@
 #include "env/upper_read.h"
 
 struct upper {
-    int root; /* O_PATH; -1: the layer does not exist on disk yet */
+    int root; /* O_PATH, as the next two; -1: the layer does not exist on disk yet */
+    int work, orphans;
+    int whiteout; /* O_PATH, of one that others can be links to; -1: none yet */
     char *path;
     int lock; /* held exclusively: one writable superblock per upper; -1: nothing to write to yet */
     uint64_t serial;
@@ -52,7 +54,8 @@ int upper_read_marks(const struct upper *upper, const char *path,
 
 /* ---- changes; dir: a descriptor of the folder ---- */
 
-int upper_add_whiteout(int dir, const char *name);
+/* A hard link to one made before: a sixth of what making a file costs. */
+int upper_add_whiteout(struct upper *upper, int dir, const char *name);
 int upper_drop_whiteout(int dir, const char *name); /* none: success */
 int upper_set_opaque(int dir);
 int upper_set_redirect(const struct upper *upper, int dir, const struct sha256 *image,
@@ -64,15 +67,22 @@ static inline mode_t upper_disk_mode(mode_t mode)
 {
     return (mode & 07777) | (S_ISDIR(mode) ? 0700 : 0600);
 }
+/* What is known of a file's extended attribute, so that nobody asks the disk twice: the layer has
+ * no other writer. Else its value. */
+#define UPPER_MODE_UNKNOWN (-2)
+#define UPPER_MODE_OF_DISK (-1) /* it has none: the mode on disk is shown */
+
 /* Sets the mode that is shown: on disk, and in the extended attribute where disk's must differ. */
-int upper_set_mode(int dir, const char *name, mode_t type, mode_t mode);
+int upper_set_mode(int dir, const char *name, mode_t type, mode_t mode, int32_t *shown);
+/* The same of a descriptor, not O_PATH. */
+int upper_fset_mode(int fd, mode_t type, mode_t mode, int32_t *shown);
+/* Makes a folder. */
+int upper_mkdir(int dir, const char *name, mode_t mode, int32_t *shown);
 /* lstat, with the mode that is shown. */
-int upper_stat(int dir, const char *name, struct stat *ret);
-int upper_fstat(int fd, struct stat *ret);
+int upper_stat(int dir, const char *name, int32_t *shown, struct stat *ret);
+int upper_fstat(int fd, int32_t *shown, struct stat *ret);
 
 /* A name in work or orphans that nobody has: "PREFIX-N". */
 void upper_temporary(struct upper *upper, const char *prefix, char ret[64]);
-int upper_work(const struct upper *upper);    /* a descriptor; the caller closes */
-int upper_orphans(const struct upper *upper); /* likewise */
 
 #endif

@@ -39,6 +39,7 @@ static int copy_folder(const struct upper_fill *fill, const char *path, int pare
                        const char *name)
 {
     struct stat st;
+    int32_t shown = UPPER_MODE_OF_DISK;
     int r = io_mkdirat(parent, name, 0700);
     if (r == -EEXIST)
         return 0;
@@ -47,7 +48,7 @@ static int copy_folder(const struct upper_fill *fill, const char *path, int pare
     /* Where the other tree has no such folder, a file of it is only said to be gone. */
     _cleanup_close_ int from = io_open_beneath(fill->tree, path, O_PATH | O_DIRECTORY);
     mode_t mode = from >= 0 && fstat(from, &st) == 0 ? st.st_mode & 0777 : 0755;
-    return upper_set_mode(parent, name, S_IFDIR, mode);
+    return upper_set_mode(parent, name, S_IFDIR, mode, &shown);
 }
 
 /* The upper's folder for the parent of `path`, made where it is missing; a descriptor. */
@@ -115,6 +116,7 @@ static int copy_file(struct upper_fill *fill, const char *path, int dir, const c
     _cleanup_close_ int to = io_openat(dir, name, O_WRONLY | O_CREAT | O_EXCL, 0600);
     if (to < 0)
         return to;
+    int32_t shown = UPPER_MODE_OF_DISK;
     int r = write_bytes(fill, path, from, to, &st);
     if (r == 0 && fstat(from, &after) < 0)
         r = -errno;
@@ -122,7 +124,7 @@ static int copy_file(struct upper_fill *fill, const char *path, int dir, const c
                    after.st_mtim.tv_nsec != st.st_mtim.tv_nsec))
         r = -ESTALE;
     if (r == 0)
-        r = upper_set_mode(dir, name, S_IFREG, st.st_mode & 07777);
+        r = upper_fset_mode(to, S_IFREG, st.st_mode & 07777, &shown);
     const struct timespec times[2] = {st.st_mtim, st.st_mtim};
     if (r == 0 && futimens(to, times) < 0)
         r = -errno;
@@ -183,7 +185,7 @@ int upper_fill_copy(struct upper_fill *fill, const char *path, struct verror *er
 int upper_fill_whiteout(struct upper_fill *fill, const char *path, struct verror *err)
 {
     _cleanup_close_ int dir = parent_of(fill, path);
-    int r = dir < 0 ? dir : upper_add_whiteout(dir, path_basename(path));
+    int r = dir < 0 ? dir : upper_add_whiteout(&fill->upper, dir, path_basename(path));
     return r < 0 ? verror_errno(err, r, "hiding %s", path) : 0;
 }
 

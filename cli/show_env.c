@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/address.h"
+#include "cli/announce.h"
 #include "cli/fallback.h"
 #include "cli/link.h"
 #include "cli/print.h"
@@ -53,18 +54,26 @@ int look_at_env(const struct home *home, const char *name, struct verror *err)
                             "venvfs umount --all there, then try again");
 }
 
+static int request_attach(struct control *control, const char *name, bool announce, json_t **answer,
+                          struct verror *err)
+{
+    int r = control_call(
+        control,
+        json_pack("{s:s, s:s, s:b}", "do", "attach", "env", name, "announce", (int)announce),
+        answer, err);
+    if (r == 0)
+        return 0;
+    verror_prefix(err, "showing environment %s", name);
+    err->errnum = EIO; /* whatever it was, FUSE works: plain files are not the remedy */
+    return -EIO;
+}
+
 int attach_env(struct control *control, const char *name, struct verror *err)
 {
     json_t *answer = NULL;
-    int r =
-        control_call(control, json_pack("{s:s, s:s}", "do", "attach", "env", name), &answer, err);
-    if (r < 0) {
-        verror_prefix(err, "showing environment %s", name);
-        err->errnum = EIO; /* whatever it was, FUSE works: plain files are not the remedy */
-        return -EIO;
-    }
+    int r = request_attach(control, name, false, &answer, err);
     json_decref(answer);
-    return 0;
+    return r;
 }
 
 /* Through the daemon. */
@@ -74,7 +83,11 @@ static int attach(const struct home *home, const char *name, struct verror *err)
     int r = control_start(home, &control, err);
     if (r < 0)
         return r;
-    r = attach_env(control, name, err);
+    json_t *answer = NULL;
+    r = request_attach(control, name, true, &answer, err);
+    if (r == 0)
+        announce_switch(home, control, name, answer);
+    json_decref(answer);
     control_close(control);
     return r < 0 ? r : look_at_env(home, name, err);
 }

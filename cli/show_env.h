@@ -23,7 +23,8 @@ enum show {
  * -ENODEV, -EACCES or -EPERM: no FUSE here (see no_fuse()). -ESTALE: address_check(). */
 int show_env(struct session *s, const struct env *env, enum show how, struct verror *err);
 struct control;
-/* Makes a running daemon show the current generation. -EIO: whatever the reason, FUSE works. */
+/* Makes a running daemon show the current generation, which must show the same as what is in view:
+ * nobody who watches is told. -EIO: whatever the reason, FUSE works. */
 int attach_env(struct control *control, const char *name, struct verror *err);
 /* Can the environment be seen in the hub from here? After attach_env(). */
 int look_at_env(const struct home *home, const char *name, struct verror *err);

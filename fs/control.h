@@ -6,16 +6,17 @@
  * TEXT}. The first exchange is
  * {"do": "hello", "protocol": 1, "version": "0.1.0"}.
  *
- * Verbs: hello, attach (env: show its current generation), detach (env; "removed": true
- * when it is about to be removed: its stubs go too), rename (env: the name it had, to: the one it
+ * Verbs: hello, attach (env: show its current generation; "announce":
+ * true when who asks is about to announce what changes), detach (env; "removed": true when it is
+ * about to be removed: its stubs go too), rename (env: the name it had, to: the one it
  * has on disk; shown as attach does), mount (env, dir: explicit,
- * read-only), umount (dir, or all), status, stop, and settle: one step on the upper layer of
- * env, which is in view (fs/overlay_settle.h), by what the request has: "due": true (the answer's
- * "due" says whether a package was touched), "begin": true, or false to give it up, "hide": paths,
- * "unhide": paths, "give-way": [[path, inode, size, mtime, ctime, same bytes], ...] with "images":
- * numbers of those that were installed there, "set-aside": paths with "generation", "absorb":
- * digests of images, "sweep": true. Paths that stayed as they are come back as "kept": [[path,
- * why], ...].
+ * read-only), umount (dir, or all), announce (fs/announce.h), status, stop, and
+ * settle: one step on the upper layer of env, which is in view (fs/overlay_settle.h), by what the
+ * request has: "due": true (the answer's "due" says whether a package was touched), "begin": true,
+ * or false to give it up, "hide": paths, "unhide": paths, "give-way": [[path, inode, size, mtime,
+ * ctime, same bytes], ...] with "images": numbers of those that were installed there, "set-aside":
+ * paths with "generation", "absorb": digests of images, "sweep": true. Paths that stayed as they
+ * are come back as "kept": [[path, why], ...].
  *
  * The daemon is found through HOME/daemon.lock, which it holds exclusively while it lives, and
  * HOME/daemon.json {"pid", "socket", "version", "hub"}, because XDG_RUNTIME_DIR vanishes at logout.

@@ -18,6 +18,7 @@
 #define SEND_SECONDS 5 /* for a client that does not take its answer */
 
 struct client {
+    struct control_client who;
     int fd;
     bool greeted;
     struct strbuf in;
@@ -28,6 +29,7 @@ struct control_server {
     int fd;
     struct client clients[CLIENTS];
     size_t n;
+    uint64_t clients_so_far;
 };
 
 static int bind_socket(int fd, const char *path, struct verror *err)
@@ -63,8 +65,10 @@ int control_listen(const char *path, struct control_server **ret, struct verror 
     return 0;
 }
 
-static void drop(struct control_server *s, size_t i)
+static void drop(struct control_server *s, const struct control_handler *h, size_t i)
 {
+    if (h)
+        h->gone(h->arg, &s->clients[i].who);
     close(s->clients[i].fd);
     strbuf_release(&s->clients[i].in);
     s->clients[i] = s->clients[--s->n];
@@ -75,7 +79,7 @@ void control_server_free(struct control_server *s)
     if (!s)
         return;
     while (s->n)
-        drop(s, s->n - 1);
+        drop(s, NULL, s->n - 1);
     close(s->fd);
     (void)io_unlink(s->path);
     free(s->path);
@@ -93,7 +97,8 @@ static void take_client(struct control_server *s)
     }
     struct timeval limit = {.tv_sec = SEND_SECONDS};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
-    s->clients[s->n] = (struct client){.fd = fd};
+    s->clients[s->n] = (struct client){
+        .who = {.number = ++s->clients_so_far, .pid = control_peer_pid(fd)}, .fd = fd};
     strbuf_init(&s->clients[s->n].in);
     s->n++;
 }
@@ -113,7 +118,7 @@ static int answer_to(struct client *c, const struct control_handler *h, const js
     } else if (!c->greeted) {
         return verror_set(err, EPROTO, "the first request must be hello");
     }
-    return h->perform(h->arg, verb, request, answer, err);
+    return h->perform(h->arg, &c->who, verb, request, answer, err);
 }
 
 /* Returns false when the client must go. */
@@ -181,7 +186,7 @@ void control_serve(struct control_server *s, const struct control_handler *h)
         /* From the end: drop() fills a gap from there. */
         for (size_t i = n; i-- > 0 && !*h->stop;)
             if (fds[3 + i].revents && !serve_client(&s->clients[i], h))
-                drop(s, i);
+                drop(s, h, i);
         if (fds[2].revents)
             take_client(s);
     }

@@ -4,6 +4,8 @@
 
 #include <jansson.h>
 #include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 #include "base/verror.h"
 
@@ -13,10 +15,17 @@ struct control_server;
 int control_listen(const char *path, struct control_server **ret, struct verror *err);
 void control_server_free(struct control_server *server); /* NULL is accepted; removes the socket */
 
+/* Who asks. */
+struct control_client {
+    uint64_t number; /* of the connection; never 0, never used again */
+    pid_t pid;       /* 0: of another pid namespace */
+};
+
 struct control_handler {
     /* Performs one request: fills answer, an object, and returns 0, or a negative errno. */
-    int (*perform)(void *arg, const char *verb, const json_t *request, json_t *answer,
-                   struct verror *err);
+    int (*perform)(void *arg, const struct control_client *client, const char *verb,
+                   const json_t *request, json_t *answer, struct verror *err);
+    void (*gone)(void *arg, const struct control_client *client);
     void (*event)(void *arg); /* `watched` became readable */
     int (*tick)(void *arg);   /* after each of these; returns the milliseconds to the next, or -1 */
     void *arg;

@@ -40,6 +40,13 @@ bool control_peer_ok(int fd)
     return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == geteuid();
 }
 
+pid_t control_peer_pid(int fd)
+{
+    struct ucred peer;
+    socklen_t size = sizeof(peer);
+    return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 ? peer.pid : 0;
+}
+
 int control_encode(json_t *message, struct strbuf *sb)
 {
     _cleanup_free_ char *text = json_dumps(message, JSON_COMPACT);

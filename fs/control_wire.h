@@ -17,6 +17,8 @@
 int control_address(const char *path, struct sockaddr_un *address, socklen_t *size, int *folder);
 /* Is the other end of this user? */
 bool control_peer_ok(int fd);
+/* Its pid; 0 when it has none in our pid namespace. */
+pid_t control_peer_pid(int fd);
 
 /* Appends a message, its length in front. -EMSGSIZE beyond the limit. */
 int control_encode(json_t *message, struct strbuf *sb);

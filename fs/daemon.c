@@ -175,6 +175,7 @@ static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
         log_line("venvfs %s serves %s", VENVFS_VERSION, d->home->hub);
         daemon_tell(ready, 0, NULL);
         struct control_handler handler = {.perform = daemon_perform,
+                                          .gone = daemon_client_gone,
                                           .event = daemon_session_ended,
                                           .tick = tick,
                                           .arg = d,

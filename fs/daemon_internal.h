@@ -31,6 +31,7 @@ struct daemon {
     struct autosettle autosettle;
     json_t *notices; /* strings for the user: what was moved from beneath the hub */
     time_t started;
+    struct control_client client; /* of the request in work */
     bool stop;
     bool kept; /* a detached mount still serves its users, for the rest of this process's life */
 };
@@ -49,8 +50,10 @@ void daemon_tell(int *ready, int result, const struct verror *err);
 /* Mounts the hub. */
 int daemon_mount_hub(struct daemon *d, struct verror *err);
 /* One request of a command; see control_handler. */
-int daemon_perform(void *daemon, const char *verb, const json_t *request, json_t *answer,
-                   struct verror *err);
+int daemon_perform(void *daemon, const struct control_client *client, const char *verb,
+                   const json_t *request, json_t *answer, struct verror *err);
+/* A command has gone, or its connection. */
+void daemon_client_gone(void *daemon, const struct control_client *client);
 /* The verb "settle": one step of it. The hub is mounted. */
 int daemon_settle(struct daemon *daemon, const json_t *request, json_t *answer, struct verror *err);
 /* A session ended though nobody here unmounted it. */

@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "env/view.h"
+#include "fs/announce_internal.h"
 #include "fs/ops_internal.h"
 #include "store/image.h"
 
@@ -87,10 +88,14 @@ static void op_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
     _cleanup_call_ struct call c = call_begin(req, parent);
     c.name = name;
+    if (announce_lookup(c.session, req, parent, name))
+        return;
     int r = compute_lookup(&c);
+    double memory = announce_memory(c.session, parent, name);
+    c.entry.entry_timeout = memory;
     if (r == -ENOENT) {
         /* No nodeid, but a timeout: the kernel remembers that there is nothing. */
-        c.entry = (struct fuse_entry_param){.entry_timeout = FOREVER};
+        c.entry = (struct fuse_entry_param){.entry_timeout = memory};
         fuse_reply_entry(req, &c.entry);
     } else if (r < 0) {
         fuse_reply_err(req, -r);
@@ -238,6 +243,7 @@ static bool add_child(void *arg, const char *name, size_t len, const struct plac
         e = (struct fuse_entry_param){.attr = {.st_mode = S_IFDIR, .st_ino = place->nodeid}};
         known = false;
     }
+    e.entry_timeout = announce_memory(f->call->session, f->call->ino, copy);
     if (!add_entry(f, copy, &e, (off_t)cookie + OFFSET_DOTDOT))
         return false;
     if (f->plus && known)
@@ -280,6 +286,8 @@ static void list_folder(fuse_req_t req, fuse_ino_t ino, size_t size, off_t offse
                      .offset = offset < 0 ? 0 : (uint64_t)offset,
                      .buf = buf,
                      .size = size};
+    if (f.offset == 0)
+        announce_listed(c.session, ino);
     int r = buf ? compute_readdir(&f) : -ENOMEM;
     if (r < 0)
         fuse_reply_err(req, -r);

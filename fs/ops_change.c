@@ -12,6 +12,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "fs/announce_internal.h"
 #include "fs/nodeid.h"
 #include "fs/ops_internal.h"
 
@@ -40,6 +41,8 @@ void make_name(fuse_req_t req, fuse_ino_t parent, const char *name, const struct
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place folder = {0};
     _cleanup_place_ struct place made = {0};
+    if (announce_make(s, req, parent, name, what->mode))
+        return;
     int r = resolve(s, parent, &folder);
     if (r == 0)
         r = overlay_make(&folder, name, what, &made);
@@ -77,6 +80,8 @@ void op_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t newparent, const char *n
     _cleanup_place_ struct place folder = {0};
     _cleanup_place_ struct place file = {0};
     _cleanup_place_ struct place made = {0};
+    if (announce_refuse(s, req))
+        return;
     int r = resolve(s, newparent, &folder);
     if (r == 0)
         r = resolve(s, ino, &file);
@@ -91,7 +96,7 @@ static void remove_name(fuse_req_t req, fuse_ino_t parent, const char *name, boo
 {
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place folder = {0};
-    if (root_remove(req, parent, name, is_dir))
+    if (announce_remove(s, req, parent, name) || root_remove(req, parent, name, is_dir))
         return;
     int r = resolve(s, parent, &folder);
     if (r == 0)
@@ -115,6 +120,8 @@ void op_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_ino_t n
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place from = {0};
     _cleanup_place_ struct place to = {0};
+    if (announce_refuse(s, req))
+        return;
     /* Between two environments, or one and the hub's root; mv copies then. Not for two names of the
      * root: copying and removing an environment is what nobody means, and venvfs rename does it. */
     int r = nodeid_slot(newparent) != nodeid_slot(parent) ? -EXDEV : 0;
@@ -136,6 +143,8 @@ void op_write(fuse_req_t req, fuse_ino_t ino, const char *buf, size_t size, off_
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place place = {0};
     (void)fi;
+    if (announce_refuse(s, req))
+        return;
     ssize_t n = resolve(s, ino, &place);
     if (n == 0)
         n = overlay_write(&place, buf, size, offset);
@@ -151,6 +160,8 @@ void op_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t offset, off_t 
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place place = {0};
     (void)fi;
+    if (announce_refuse(s, req))
+        return;
     int r = resolve(s, ino, &place);
     if (r == 0)
         r = overlay_fallocate(&place, mode, offset, length);
@@ -183,6 +194,8 @@ void op_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int to_set,
         .mtime = time_to_set(to_set, FUSE_SET_ATTR_MTIME_NOW, attr->st_mtim),
     };
     struct stat now;
+    if (announce_touch(s, req, ino))
+        return;
     int r = resolve(s, ino, &place);
     if (r == 0)
         r = overlay_setattr(&place, &set);

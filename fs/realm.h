@@ -63,6 +63,11 @@ void realm_forget(struct realm *realm, uint64_t nodeid, uint64_t count);
 /* Gives back replaced trees that nobody needs; after the invalidations of a change were sent. */
 void realm_settle(struct realm *realm);
 
+/* A reference to the tree in view under a name, or NULL. */
+struct tree *realm_tree(struct realm *realm, const char *name);
+/* References to the replaced trees that are kept, newest first; malloc'ed. Returns how many. */
+size_t realm_past(struct realm *realm, uint32_t slot, struct tree ***ret);
+
 /* Makes the current generation of an environment visible; composes it only when an older one is in
  * view. change() gets what must be invalidated, afterwards, holding no lock. */
 int realm_attach(struct realm *realm, const char *name, tree_change_fn change, void *arg,
@@ -82,7 +87,7 @@ struct overlay *realm_overlay(struct realm *realm, const char *name);
 void realm_each_overlay(struct realm *realm,
                         void (*fn)(void *arg, const char *name, struct overlay *overlay),
                         void *arg);
-/* Does the kernel hold this nodeid? realm: a struct realm. */
+/* Does the kernel hold this nodeid, or another one of its image? realm: a struct realm. */
 bool realm_is_held(void *realm, uint64_t nodeid);
 
 /* ---- folders made and removed in the hub's root (realm_root.c) ----

@@ -218,6 +218,20 @@ static uint64_t root_of(const struct liveenv *env)
     return nodeid_of_table(env->slot, NODEID_TABLE_ROOT);
 }
 
+size_t realm_past(struct realm *r, uint32_t slot, struct tree ***ret)
+{
+    size_t n = 0, alloc = 0;
+    *ret = NULL;
+    pthread_mutex_lock(&r->lock);
+    const struct liveenv *env = realm_find_env(r, slot);
+    for (const struct past *p = env ? env->past : NULL; p; p = p->next) {
+        *ret = xgrow(*ret, &alloc, n + 1, sizeof(struct tree *));
+        (*ret)[n++] = tree_ref(p->tree);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return n;
+}
+
 void realm_settle(struct realm *r)
 {
     struct past *garbage = NULL;
@@ -264,8 +278,7 @@ static void list_changed(struct realm *r)
     }
 }
 
-/* The environment of a name, when its tree is in view: a reference to the tree. */
-static struct tree *tree_in_view(struct realm *r, const char *name)
+struct tree *realm_tree(struct realm *r, const char *name)
 {
     struct tree *tree = NULL;
     bool found;
@@ -348,7 +361,7 @@ bool realm_show_name(struct realm *r, const char *name)
 int realm_attach(struct realm *r, const char *name, tree_change_fn change, void *arg,
                  struct verror *err)
 {
-    struct tree *before = tree_in_view(r, name);
+    struct tree *before = realm_tree(r, name);
     if (before) {
         int e = switch_tree(r, name, before, change, arg, err);
         tree_unref(before);

@@ -10,6 +10,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "fs/announce_internal.h"
 #include "fs/mount.h"
 
 #define INIT_SECONDS 20
@@ -119,7 +120,9 @@ __attribute__((format(printf, 2, 0))) static void log_libfuse(enum fuse_log_leve
 
 static void session_release(struct session *s)
 {
+    announce_release(s);
     realm_free(s->realm);
+    pthread_mutex_destroy(&s->announce_lock);
     pthread_mutex_destroy(&s->lock);
     pthread_cond_destroy(&s->changed);
     free(s->mountpoint);
@@ -133,6 +136,7 @@ static struct session *session_new(const struct session_context *context, const 
     s->context = *context;
     s->mountpoint = xstrdup(mountpoint);
     pthread_mutex_init(&s->lock, NULL);
+    pthread_mutex_init(&s->announce_lock, NULL);
     pthread_cond_init(&s->changed, NULL);
     atomic_init(&s->alive, true);
     return s;

@@ -36,6 +36,11 @@ struct session {
     pthread_cond_t changed;
     bool ready, ended;
     unsigned major, minor;
+
+    atomic_uint announcing;        /* announcements under way: without one the lock is not taken */
+    pthread_mutex_t announce_lock; /* leaf */
+    struct announcement *announcements;
+    uint64_t phantoms; /* the loop's own: phantoms made so far */
 };
 
 /* Answers that rest on images whose files lost bytes (damage.c). */

@@ -330,14 +330,17 @@ static char *image_node_path(const struct image *image, uint32_t node)
     return path;
 }
 
+char *tree_path(const struct tree *t, struct view_node node)
+{
+    if (node.kind == VIEW_IMAGE)
+        return image_node_path(view_image(t->view, node.layer), node.index);
+    return xstrdup(view_path(t->view, node));
+}
+
 struct view_node tree_parent(const struct tree *t, struct view_node node)
 {
     struct view_node parent = view_root(t->view);
-    _cleanup_free_ char *path = NULL;
-    if (node.kind == VIEW_IMAGE)
-        path = image_node_path(view_image(t->view, node.layer), node.index);
-    else
-        path = xstrdup(view_path(t->view, node));
+    _cleanup_free_ char *path = tree_path(t, node);
     char *slash = strrchr(path, '/');
     if (slash) {
         *slash = '\0';

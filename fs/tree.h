@@ -41,6 +41,8 @@ void tree_stat(const struct tree *tree, struct view_node node, struct stat *ret)
 bool tree_node_damaged(const struct tree *tree, struct view_node node);
 /* Does a folder's list? Of a merged folder any image of the tree counts. */
 bool tree_list_damaged(const struct tree *tree, struct view_node folder);
+/* A node's path from the root; malloc'ed. */
+char *tree_path(const struct tree *tree, struct view_node node);
 /* The folder that holds a node; the root's is the root. */
 struct view_node tree_parent(const struct tree *tree, struct view_node node);
 /* Calls fn for each group of nodeids (nodeid_group()) of the tree until it returns false; returns

@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "env/envs.h"
 #include "env/inside.h"
+#include "fs/announce.h"
 #include "fs/control.h"
 #include "fs/daemon_internal.h"
 #include "fs/mount.h"
@@ -147,6 +148,13 @@ static int add_stubs(struct daemon *d, const struct env *env, struct verror *err
     return stubs_add(d->stubs, env->name, python_dir, err);
 }
 
+/* Asked for by who is about to announce it ("announce": true), else nobody is told. */
+static struct announcement *prepare_news(struct daemon *d, const json_t *request, const char *name)
+{
+    bool wanted = json_is_true(json_object_get(request, "announce"));
+    return wanted ? announce_prepare(d->hub, name) : NULL;
+}
+
 static int do_attach(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
 {
     const char *name;
@@ -165,12 +173,35 @@ static int do_attach(struct daemon *d, const json_t *request, json_t *answer, st
     env_free(env);
     struct notices notices = {0};
     struct realm *realm = session_realm(d->hub);
+    struct announcement *news = prepare_news(d, request, name);
     if (r == 0)
         r = realm_attach(realm, name, notices_add, &notices, err);
+    bool announced = announce_begin(news, d->client.number, d->client.pid);
+    json_object_set_new(answer, "announce", json_boolean(announced));
     json_object_set_new(answer, "invalidated",
                         json_integer((json_int_t)notices_send(&notices, d->hub)));
     realm_settle(realm);
     return r;
+}
+
+/* The next step of an announcement, or its end. */
+static int do_announce(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    (void)err;
+    bool more = false;
+    if (json_is_true(json_object_get(request, "end")))
+        announce_end(d->hub, d->client.number);
+    else
+        more = announce_step(d->hub, d->client.number, answer);
+    json_object_set_new(answer, "more", json_boolean(more));
+    return 0;
+}
+
+void daemon_client_gone(void *arg, const struct control_client *client)
+{
+    const struct daemon *d = arg;
+    if (d->hub)
+        announce_end(d->hub, client->number);
 }
 
 static int do_detach(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
@@ -364,19 +395,22 @@ static int do_stop(struct daemon *d, const json_t *request, json_t *answer, stru
     return stop(d, err);
 }
 
-int daemon_perform(void *arg, const char *verb, const json_t *request, json_t *answer,
-                   struct verror *err)
+int daemon_perform(void *arg, const struct control_client *client, const char *verb,
+                   const json_t *request, json_t *answer, struct verror *err)
 {
     static const struct {
         const char *name;
         int (*perform)(struct daemon *d, const json_t *request, json_t *answer, struct verror *err);
         bool needs_hub;
     } verbs[] = {
-        {"hello", do_hello, false}, {"attach", do_attach, true},  {"detach", do_detach, true},
-        {"mount", do_mount, false}, {"umount", do_umount, false}, {"status", do_status, false},
-        {"stop", do_stop, false},   {"rename", do_rename, true},  {"settle", daemon_settle, true},
+        {"hello", do_hello, false},      {"attach", do_attach, true},
+        {"detach", do_detach, true},     {"mount", do_mount, false},
+        {"umount", do_umount, false},    {"status", do_status, false},
+        {"stop", do_stop, false},        {"rename", do_rename, true},
+        {"settle", daemon_settle, true}, {"announce", do_announce, true},
     };
     struct daemon *d = arg;
+    d->client = *client;
     for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
         if (strcmp(verb, verbs[i].name) != 0)
             continue;

@@ -594,7 +594,8 @@ static void a_busy_hub_is_detached_at_the_end(void **state)
 static int perform(struct daemon *d, const char *verb, json_t *request)
 {
     json_t *answer = json_object();
-    int r = daemon_perform(d, verb, request, answer, NULL);
+    const struct control_client client = {.number = 1};
+    int r = daemon_perform(d, &client, verb, request, answer, NULL);
     json_decref(answer);
     json_decref(request);
     return r;

@@ -21,7 +21,7 @@ static const struct command_help help = {
 
 static int write_all(struct session *s, const struct env *env, const char *dir, struct verror *err)
 {
-    _cleanup_free_ char *path = path_join(env->dir, "upper");
+    _cleanup_free_ char *path = env_upper(env);
     _cleanup_free_ char *shown = path_join(s->home.hub, env->name);
     _cleanup_free_ char *interpreter = path_join(dir, "bin/python");
     const char *roots[] = {env->manifest->address, shown, NULL};

@@ -61,6 +61,18 @@ static int make_room(const struct home *home, const struct env *env, char **old,
     return verror_hint(err, "move it away, or venvfs materialize -n %s DIR elsewhere", word);
 }
 
+/* With what was changed inside it while there was FUSE. */
+static int write_files(struct session *s, const struct env *env, const char *dir,
+                       struct verror *err)
+{
+    const char *address = env->manifest->address;
+    _cleanup_free_ char *path = env_upper(env), *shown = hub_path(&s->home, env->name);
+    _cleanup_free_ char *interpreter = path_join(address, "bin/python");
+    const char *roots[] = {address, shown, NULL};
+    const struct materialize_upper upper = {path, roots, interpreter};
+    return write_plain_files(s, env->manifest, &upper, address, dir, err);
+}
+
 static int replace_folder(struct session *s, const struct env *env, struct verror *err)
 {
     const char *address = env->manifest->address;
@@ -71,7 +83,7 @@ static int replace_folder(struct session *s, const struct env *env, struct verro
     if (r < 0)
         verror_errno(err, r, "making %s", parent);
     if (r == 0)
-        r = write_plain_files(s, env->manifest, NULL, address, new, err);
+        r = write_files(s, env, new, err);
     if (r == 0)
         r = make_room(&s->home, env, &old, err);
     if (r == 0 && (r = io_rename(new, address)) < 0)

@@ -711,11 +711,14 @@ class NoFuse(unittest.TestCase):
         self.assertTrue(os.path.ismount(BOX.hub))
         self.assertEqual(self.ask(BOX.hub / "unseen"), [str(BOX.hub / "unseen"), "1.0"])
         self.assertFalse((BOX.venvfs_home / "edits").exists())
-        # ... and goes: stubs give way.
+        # ... and goes: stubs give way, and what was written meanwhile is there.
+        site = next((BOX.hub / "unseen").glob("lib/python3*/site-packages"))
+        (site / "mine.py").write_text("mine = 1\n")
         BOX.venvfs("umount", "--all")
         self.assertEqual(os.listdir(BOX.hub / "unseen"), ["bin"])
         self.hidden("mount", "-n", "unseen", "--fallback")
         self.assertEqual(self.ask(BOX.hub / "unseen"), [str(BOX.hub / "unseen"), "1.0"])
+        self.assertEqual((site / "mine.py").read_text(), "mine = 1\n")
 
     def test_plain_files_are_their_environment_as_the_link_would_be(self):
         folder, other = self.project("as-link"), self.project("as-link-other")

@@ -127,11 +127,10 @@ static void check_space(struct doctor *d)
 
 void doctor_folders(struct doctor *d)
 {
+    const char *const inner[] = {d->home.store, d->home.envs, d->home.interpreters, d->home.tools};
     check(d, d->home.root, PRIVATE);
-    check(d, d->home.store, INNER);
-    check(d, d->home.envs, INNER);
-    check(d, d->home.interpreters, INNER);
-    check(d, d->home.tools, INNER);
+    for (size_t i = 0; i < ARRAY_SIZE(inner) && access(d->home.root, X_OK) == 0; i++)
+        check(d, inner[i], INNER);
     check(d, d->home.runtime, PRIVATE);
     check_hub(d);
     doctor_summary(d, DOCTOR_FOLDERS, "%s", d->home.root);

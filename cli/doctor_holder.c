@@ -67,31 +67,17 @@ static bool command_of(long pid, struct strbuf *ret)
     return io_read_file(path, ret, MAX_WORDS) == 0 && ret->len;
 }
 
-/* "venvfs daemon --fuse-fd ...": serves the environment to one `run`, in a namespace of its own. */
-static bool is_private_server(const struct strbuf *words)
-{
-    const char *second = words->buf + strlen(words->buf) + 1;
-    return second < words->buf + words->len && strcmp(second, "daemon") == 0;
-}
-
 static void tell(struct doctor *d, const struct env *env, const char *path, long pid)
 {
     _cleanup_strbuf_ struct strbuf words = STRBUF_INIT;
     struct doctor_finding *f;
     if (!command_of(pid, &words))
         return;
-    if (is_private_server(&words)) {
-        f = doctor_add(d, DOCTOR_ENVS, DOCTOR_NOTE, "upper-private",
-                       "%s: process %ld serves it to one command; elsewhere it is read-only until "
-                       "that ends",
-                       env->name, pid);
-    } else {
-        f = doctor_add(d, DOCTOR_ENVS, DOCTOR_PROBLEM, "upper-locked",
-                       "%s: its upper layer is locked by process %ld (%.60s), so that it is shown "
-                       "read-only",
-                       env->name, pid, words.buf);
-        doctor_remedy(f, "kill %ld", pid);
-    }
+    f = doctor_add(d, DOCTOR_ENVS, DOCTOR_PROBLEM, "upper-locked",
+                   "%s: its upper layer is locked by process %ld (%.60s), so that it is shown "
+                   "read-only",
+                   env->name, pid, words.buf);
+    doctor_remedy(f, "kill %ld", pid);
     doctor_about(f, env->name, path);
 }
 

@@ -676,6 +676,7 @@ class Live(Doctor):
         """A generation that came into being without them."""
         folder = self.env("e")
         self.box.venvfs("umount", "--all")
+        harness.make_removable(self.box.hub)
         shutil.rmtree(self.box.hub / "e")
         (self.box.hub / "e").mkdir()
         facts = (self.box.hub / "e").stat()

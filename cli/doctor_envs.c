@@ -51,6 +51,17 @@ static void check_address(struct doctor *d, const struct env *env)
         doctor_remedy(f, "%.*s", (int)command_length(why.hint), why.hint);
 }
 
+/* Its generations are kept, and the hub does not show it. */
+static void tell_emptied(struct doctor *d, const struct env *env)
+{
+    _cleanup_free_ char *word = print_word(env->name);
+    struct doctor_finding *f =
+        doctor_add(d, DOCTOR_ENVS, DOCTOR_NOTE, "environment-emptied",
+                   "%s: its folder was removed from inside; its generations are kept", env->name);
+    doctor_about(f, env->name, env->dir);
+    doctor_remedy(f, "venvfs rollback -n %s", word);
+}
+
 static void check_env(struct doctor *d, const char *name, struct tour *tour)
 {
     _cleanup_verror_ struct verror why = VERROR_INIT;
@@ -66,6 +77,11 @@ static void check_env(struct doctor *d, const char *name, struct tour *tour)
                                               "%s: %s", name, verror_message(&why));
         doctor_about(f, name, dir);
         doctor_remedy(f, "venvfs remove -n %s, and make it again", word);
+        return;
+    }
+    if (env->emptied) {
+        tell_emptied(d, env);
+        env_free(env);
         return;
     }
     _cleanup_free_ char *lock = path_join(env->dir, "lock");
@@ -143,8 +159,8 @@ void doctor_envs(struct doctor *d)
     check_others(d);
     doctor_images_tell(d);
     if (tour.edits)
-        doctor_summary(d, DOCTOR_ENVS, "%zu; %zu edits in %zu of them", d->envs, tour.edits,
-                       tour.edited);
+        doctor_summary(d, DOCTOR_ENVS, "%zu; %zu edit%s in %zu of them", d->envs, tour.edits,
+                       tour.edits == 1 ? "" : "s", tour.edited);
     else
         doctor_summary(d, DOCTOR_ENVS, "%zu", d->envs);
     env_list_free(names, n);

@@ -83,7 +83,8 @@ static void tell(struct doctor *d, const struct env *env, const char *path, long
 
 void doctor_holder(struct doctor *d, const struct env *env, struct doctor_holders *holders)
 {
-    _cleanup_free_ char *path = xasprintf("%s" LOCK_NAME, env->dir);
+    _cleanup_free_ char *upper = env_upper(env);
+    _cleanup_free_ char *path = xasprintf("%s.lock", upper);
     if (!doctor_is_locked(path))
         return;
     if (!holders->looked)

@@ -11,7 +11,6 @@
 #include "base/path.h"
 #include "cli/aside.h"
 #include "cli/doctor.h"
-#include "cli/point.h"
 #include "cli/print.h"
 #include "env/edits.h"
 #include "env/plain.h"
@@ -155,7 +154,7 @@ static void count_edits(struct doctor *d, const struct env *env, const char *upp
 
 static void check_upper(struct doctor *d, const struct env *env, bool images, size_t *edits)
 {
-    _cleanup_free_ char *upper = upper_path(env);
+    _cleanup_free_ char *upper = env_upper(env);
     _cleanup_free_ char *at = NULL;
     int r = read_folders(upper, &at);
     if (r < 0) {
@@ -183,17 +182,19 @@ static size_t entries(const char *path)
 /* While a daemon runs these may be in use. */
 static void check_left_by_daemon(struct doctor *d, const struct env *env)
 {
-    static const char *const places[] = {"upper/" UPPER_WORK, "upper/" UPPER_ORPHANS, "trash"};
-    for (size_t i = 0; i < ARRAY_SIZE(places) && !d->daemon; i++) {
-        _cleanup_free_ char *path = path_join(env->dir, places[i]);
-        size_t n = entries(path);
+    _cleanup_free_ char *upper = env_upper(env);
+    char *places[] = {path_join(upper, UPPER_WORK), path_join(upper, UPPER_ORPHANS),
+                      path_join(env->dir, "trash")};
+    static const char *const removers[] = {"start", "start", "commit"};
+    for (size_t i = 0; i < ARRAY_SIZE(places); i++) {
+        size_t n = d->daemon ? 0 : entries(places[i]);
         if (n)
             doctor_about(doctor_add(d, DOCTOR_ENVS, DOCTOR_NOTE, "left-by-daemon",
                                     "%s: %zu entr%s in %s left by a killed daemon; the next %s "
                                     "removes them",
-                                    env->name, n, n == 1 ? "y" : "ies", path,
-                                    i == 2 ? "commit" : "start"),
-                         env->name, path);
+                                    env->name, n, n == 1 ? "y" : "ies", places[i], removers[i]),
+                         env->name, places[i]);
+        free(places[i]);
     }
 }
 

@@ -134,8 +134,28 @@ static const char *interpreter_of(const struct manifest *m)
     return strcmp(dir, m->home) == 0 ? m->executable : m->base_executable;
 }
 
+/* A tool made the links itself, from inside; they are files of the upper layer. */
+static void check_links(struct doctor *d, const struct env *env)
+{
+    _cleanup_free_ char *upper = env_upper(env), *link = path_join(upper, "bin/python");
+    if (!path_exists(link) || access(link, F_OK) == 0)
+        return;
+    _cleanup_free_ char *address = print_word(env->manifest->address);
+    _cleanup_free_ char *name = xasprintf("%s-again", env->name), *word = print_word(name);
+    struct doctor_finding *f = doctor_add(
+        d, DOCTOR_ENVS, DOCTOR_PROBLEM, "python-unusable",
+        "%s: the Python that its bin/python names, given by who made it from inside, is gone",
+        env->name);
+    doctor_about(f, env->name, link);
+    doctor_remedy(f, "venvfs adopt %s %s", address, word);
+}
+
 void doctor_python(struct doctor *d, const struct env *env, struct doctor_pythons *pythons)
 {
+    if (env->manifest->bare || !env->manifest->executable) {
+        check_links(d, env);
+        return;
+    }
     const char *path = interpreter_of(env->manifest);
     const struct doctor_answer *a = ask(pythons, path);
     if (!a->version) {

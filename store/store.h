@@ -107,7 +107,7 @@ struct store_stats {
 };
 int store_stats(struct store *store, struct store_stats *ret, struct verror *err);
 
-#define STORE_LOOK_CATALOG (256 << 20) /* bytes; SQLite checks about 300 MB a second */
+#define STORE_LOOK_CATALOG (256 << 20) /* bytes; SQLite checks some 450 MB a second */
 struct store_look {
     uint64_t images, packs; /* that the catalog knows */
     uint64_t problems;

@@ -516,6 +516,22 @@ class Pythons(Doctor):
         self.quiet()
 
 
+    @needs_mount
+    def test_of_an_environment_that_a_tool_made_from_inside(self):
+        self.use()
+        del self.box.env["VENVFS_NO_DAEMON"]
+        self.box.venvfs("up")
+        harness.run([self.python, "-m", "venv", "--without-pip", self.box.hub / "made"],
+                    env=self.box.env)
+        self.quiet()
+        shutil.rmtree(self.prefix)
+        found = self.only("python-unusable")
+        self.mend(found)
+        self.box.venvfs("remove", "made")
+        self.quiet()
+        self.assertEqual(self.box.json("show", "made-again")["python"].rpartition(".")[0], self.minor)
+
+
 @needs_mount
 class Live(Doctor):
     daemon = True
@@ -634,6 +650,20 @@ class Live(Doctor):
         self.assertIn("was never a hub", self.mend(found).stdout)
         (self.box.hub / "mine").unlink()
         self.box.venvfs("up")
+        self.quiet()
+
+    def test_removed_from_inside(self):
+        self.env("e")
+        shutil.rmtree(self.box.hub / "e")
+        self.mend(self.only("environment-emptied", "note"))
+        self.quiet()
+        self.assertTrue((self.box.hub / "e" / "bin" / "python").exists())
+
+    def test_a_later_upper_layer_is_looked_at(self):
+        self.test_removed_from_inside()
+        (self.box.hub / "e" / "file").touch()
+        summary = {area["name"]: area["summary"] for area in self.look()["areas"]}
+        self.assertEqual(summary["environments"], "1; 1 edit in 1 of them")
         self.quiet()
 
     def test_edits_set_aside_come_back(self):

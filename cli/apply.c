@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/io.h"
 #include "base/mem.h"
@@ -134,10 +135,12 @@ int apply_create_like(struct apply *a, struct session *s, const char *name,
     return 0;
 }
 
-/* The executable's spelling (a link in PATH) may differ; what it is does not. */
+/* The executable's spelling (a link in PATH) may differ while it leads somewhere; what it is does
+ * not. */
 static bool same_interp(const struct manifest *m, const struct interp *interp)
 {
-    return m->base_executable && strcmp(m->base_executable, interp->base_executable) == 0 &&
+    return m->base_executable && access(m->executable, X_OK) == 0 &&
+           strcmp(m->base_executable, interp->base_executable) == 0 &&
            strcmp(m->version, interp->version) == 0;
 }
 

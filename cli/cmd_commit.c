@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cli/aside.h"
 #include "cli/changes.h"
 #include "cli/commands.h"
 #include "cli/difference.h"
@@ -88,7 +89,10 @@ static int commit(struct session *s, struct commit *o, const char *name, struct 
     int r = session_env_named(s, name, &env, err);
     if (r < 0)
         return r;
-    r = settle_env(s, env, &options, &done, err);
+    if (!o->dry_run)
+        r = aside_recover(s, env, err);
+    if (r == 0)
+        r = settle_env(s, env, &options, &done, err);
     if (r == 0 && o->json)
         json_array_append_new(o->facts, facts_of(env, &done));
     else if (r == 0)

@@ -40,6 +40,7 @@ int cmd_rename(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_run(int argc, char **argv);
 int cmd_status(int argc, char **argv);
+int cmd_doctor(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_python(int argc, char **argv);
 int cmd_export(int argc, char **argv);

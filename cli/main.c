@@ -33,6 +33,7 @@ static const struct command commands[] = {
     {"remove", "remove environments", cmd_remove, false},
     {"run", "run a command in an environment", cmd_run, false},
     {"status", "show the daemon and its mounts", cmd_status, false},
+    {"doctor", "say what is wrong and what mends it", cmd_doctor, false},
     {"store", "add to, list and verify the store", cmd_store, false},
     {"python", "list and find interpreters", cmd_python, false},
     {"materialize", "write an environment out as plain files", cmd_materialize, false},

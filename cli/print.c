@@ -43,16 +43,21 @@ static size_t control_length(const char *s)
 
 /* Writes text as one line. Messages quote what wheels, locks and servers say, which must neither
  * look like a line of ours nor command the terminal; none of ours holds a control character. */
-static void put_line(const char *text)
+static void put_line(FILE *stream, const char *text)
 {
     while (*text) {
         size_t n = control_length(text);
         if (n == 0)
-            fputc(*text++, stderr);
+            fputc(*text++, stream);
         for (; n > 0; n--)
-            fprintf(stderr, "\\x%02x", (unsigned char)*text++);
+            fprintf(stream, "\\x%02x", (unsigned char)*text++);
     }
-    fputc('\n', stderr);
+    fputc('\n', stream);
+}
+
+void print_out_line(const char *text)
+{
+    put_line(stdout, text);
 }
 
 static void say(enum style style, const char *label, const char *fmt, va_list ap)
@@ -63,14 +68,14 @@ static void say(enum style style, const char *label, const char *fmt, va_list ap
     if (label[0])
         fprintf(stderr, "%s%s%s", print_style(stderr, style), label,
                 print_style(stderr, STYLE_PLAIN));
-    put_line(text);
+    put_line(stderr, text);
 }
 
 int print_error(const struct verror *err)
 {
     fprintf(stderr, "%svenvfs:%s ", print_style(stderr, STYLE_RED),
             print_style(stderr, STYLE_PLAIN));
-    put_line(verror_message(err));
+    put_line(stderr, verror_message(err));
     if (err->hint)
         print_hint("%s", err->hint);
     return err->errnum == ENOTUNIQ ? EXIT_USAGE : EXIT_FAILED;
@@ -84,7 +89,7 @@ int print_usage_error(const char *command, const char *fmt, ...)
     va_start(ap, fmt);
     _cleanup_free_ char *text = xvasprintf(fmt, ap);
     va_end(ap);
-    put_line(text);
+    put_line(stderr, text);
     print_hint("see venvfs %s%s--help", command, command[0] ? " " : "");
     return EXIT_USAGE;
 }

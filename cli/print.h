@@ -34,6 +34,9 @@ void print_hint(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 /* Something worth knowing; silent with --quiet. */
 void print_note(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
+/* A result that may quote what others wrote: one line on standard output. */
+void print_out_line(const char *text);
+
 /* Indented, in insertion order, with a newline. Takes value over. Returns EXIT_DONE. */
 int print_json(json_t *value);
 

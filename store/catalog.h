@@ -97,5 +97,8 @@ int catalog_totals(struct catalog *c, struct catalog_totals *ret, struct verror 
  * damage. */
 int catalog_check(struct catalog *c, void (*problem)(const char *line, void *arg), void *arg,
                   struct verror *err);
+/* SQLite's check without that of its indexes. */
+int catalog_quick_check(struct catalog *c, void (*problem)(const char *line, void *arg), void *arg,
+                        struct verror *err);
 
 #endif

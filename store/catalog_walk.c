@@ -144,6 +144,12 @@ static int check_with(struct catalog *c, const char *sql, const char *good,
     return r;
 }
 
+int catalog_quick_check(struct catalog *c, void (*problem)(const char *line, void *arg), void *arg,
+                        struct verror *err)
+{
+    return check_with(c, "PRAGMA quick_check", "ok", problem, arg, err);
+}
+
 int catalog_check(struct catalog *c, void (*problem)(const char *line, void *arg), void *arg,
                   struct verror *err)
 {

@@ -107,6 +107,17 @@ struct store_stats {
 };
 int store_stats(struct store *store, struct store_stats *ret, struct verror *err);
 
+#define STORE_LOOK_CATALOG (256 << 20) /* bytes; SQLite checks some 450 MB a second */
+struct store_look {
+    uint64_t images, packs; /* that the catalog knows */
+    uint64_t problems;
+};
+/* What costs little: SQLite's quick check of a catalog that is not bigger than STORE_LOOK_CATALOG,
+ * and that every pack is there with its size and a sound index. problem() as in store_verify().
+ * -EBADMSG: the catalog cannot be read. */
+int store_look(struct store *store, void (*problem)(const char *line, void *arg), void *arg,
+               struct store_look *ret, struct verror *err);
+
 /* Checks everything: pack indexes, frames (XXH3), blobs (SHA-256 when `full`), images (digest,
  * shape, every blob present), catalog (every entry against packs and images). problem() is called
  * for each damage with a line for people. *problems: their number. A negative errno only when

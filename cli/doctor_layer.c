@@ -35,36 +35,11 @@ static void see_entry(void *arg, const char *name, size_t len, mode_t type)
     w->todo[w->n++] = path;
 }
 
-static void pass_whiteout(void *arg, const char *name, size_t len)
-{
-    (void)arg, (void)name, (void)len;
-}
-
-static void pass_attr(void *arg, const char *name, size_t len, const struct upper_attr *attr)
-{
-    (void)arg, (void)name, (void)len, (void)attr;
-}
-
-static void pass_opaque(void *arg)
-{
-    (void)arg;
-}
-
-static void pass_redirect(void *arg, const struct sha256 *image, const char *path)
-{
-    (void)arg, (void)image, (void)path;
-}
-
 /* 0, or what is wrong with the folder *at (malloc'ed). The daemon may be writing meanwhile. */
 static int read_folders(const char *upper, char **at)
 {
     struct walk w = {.at = ""};
-    const struct upper_reader reader = {.entry = see_entry,
-                                        .whiteout = pass_whiteout,
-                                        .attr = pass_attr,
-                                        .opaque = pass_opaque,
-                                        .redirect = pass_redirect,
-                                        .arg = &w};
+    const struct upper_reader reader = {.entry = see_entry, .arg = &w};
     _cleanup_close_ int root = open(upper, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0) {
         *at = xstrdup("");

@@ -281,13 +281,8 @@ static int make_generation(struct work *w, struct verror *err)
     struct manifest *m = manifest_copy(w->next);
     free(m->reason);
     m->reason = xstrdup(installers(&w->settle));
-    int r = hide(w, err);
-    if (r < 0) {
-        manifest_free(m);
-        return r;
-    }
     w->result->before = manifest_copy(w->env->manifest);
-    r = env_commit(w->env, m, err);
+    int r = env_commit(w->env, m, err);
     return r < 0 ? r : attach_env(w->control, w->env->name, err);
 }
 
@@ -302,7 +297,9 @@ static int change(struct work *w, struct verror *err)
         }
         return 0;
     }
-    int r = absorb(w, err);
+    int r = hide(w, err);
+    if (r == 0)
+        r = absorb(w, err);
     if (r == 0 && differs)
         r = make_generation(w, err);
     if (r == 0)

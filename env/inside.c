@@ -99,19 +99,9 @@ static void note_whiteout(void *arg, const char *name, size_t len)
         m->hidden++;
 }
 
-static void ignore_attr(void *arg, const char *name, size_t len, const struct upper_attr *attr)
-{
-    (void)arg, (void)name, (void)len, (void)attr;
-}
-
 static void note_opaque(void *arg)
 {
     ((struct root_marks *)arg)->opaque = true;
-}
-
-static void ignore_redirect(void *arg, const struct sha256 *image, const char *path)
-{
-    (void)arg, (void)image, (void)path;
 }
 
 static bool count_name(void *arg, const char *name, size_t len, struct view_node node,
@@ -125,12 +115,8 @@ static bool count_name(void *arg, const char *name, size_t len, struct view_node
 bool inside_hides_all(const char *upper, const struct view *view)
 {
     struct root_marks marks = {.view = view};
-    const struct upper_reader reader = {.entry = note_entry,
-                                        .whiteout = note_whiteout,
-                                        .attr = ignore_attr,
-                                        .opaque = note_opaque,
-                                        .redirect = ignore_redirect,
-                                        .arg = &marks};
+    const struct upper_reader reader = {
+        .entry = note_entry, .whiteout = note_whiteout, .opaque = note_opaque, .arg = &marks};
     _cleanup_close_ int root = open(upper, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (root < 0 || upper_read_folder(root, "", &reader) < 0 || marks.holds)
         return false;

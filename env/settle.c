@@ -95,30 +95,9 @@ static void scan_entry(void *arg, const char *name, size_t len, mode_t type)
                                                   .ctime_ns = ns_of(st.st_ctim)};
 }
 
-static void skip_name(void *arg, const char *name, size_t len)
-{
-    (void)arg, (void)name, (void)len;
-}
-
-static void skip_attr(void *arg, const char *name, size_t len, const struct upper_attr *attr)
-{
-    (void)arg, (void)name, (void)len, (void)attr;
-}
-
-static void skip_mark(void *arg)
-{
-    (void)arg;
-}
-
-static void skip_redirect(void *arg, const struct sha256 *image, const char *path)
-{
-    (void)arg, (void)image, (void)path;
-}
-
 static int scan_folder(struct scan *c)
 {
-    const struct upper_reader reader = {scan_entry, skip_name,     skip_attr,
-                                        skip_mark,  skip_redirect, c};
+    const struct upper_reader reader = {.entry = scan_entry, .arg = c};
     _cleanup_close_ int dir = upper_beneath(c->root, c->folder, O_PATH | O_DIRECTORY);
     if (dir < 0)
         return dir == -ENOENT ? 0 : dir;

@@ -85,7 +85,8 @@ static void read_attr_line(const char *line, size_t len, const struct upper_read
     if (p > line + len || !unescape(p, (size_t)(line + len - p), name))
         return;
     attr.mode = mode < 0 ? -1 : (int32_t)(mode & 07777);
-    reader->attr(reader->arg, name, strlen(name), &attr);
+    if (reader->attr)
+        reader->attr(reader->arg, name, strlen(name), &attr);
 }
 
 /* A last line without its end was being written when the machine stopped. */
@@ -113,19 +114,21 @@ static int read_redirect(int dir, const struct upper_reader *reader)
         !sha256_from_hex(text.buf + start, hex_len, &image))
         return -EUCLEAN;
     text.buf[text.len - 1] = '\0';
-    reader->redirect(reader->arg, &image, text.buf + start + hex_len + 1);
+    if (reader->redirect)
+        reader->redirect(reader->arg, &image, text.buf + start + hex_len + 1);
     return 0;
 }
 
 static int read_own(int dir, const char *name, const struct upper_reader *reader)
 {
-    if (strcmp(name, UPPER_OPAQUE) == 0)
-        reader->opaque(reader->arg);
-    else if (strcmp(name, UPPER_REDIRECT) == 0)
+    if (strcmp(name, UPPER_REDIRECT) == 0)
         return read_redirect(dir, reader);
-    else if (strcmp(name, UPPER_ATTR) == 0)
+    if (strcmp(name, UPPER_ATTR) == 0)
         return read_attrs(dir, reader);
-    else if (strncmp(name, UPPER_PREFIX UPPER_PREFIX, 2 * strlen(UPPER_PREFIX)) != 0)
+    if (strcmp(name, UPPER_OPAQUE) == 0 && reader->opaque)
+        reader->opaque(reader->arg);
+    bool whiteout = strncmp(name, UPPER_PREFIX UPPER_PREFIX, 2 * strlen(UPPER_PREFIX)) != 0;
+    if (whiteout && reader->whiteout)
         reader->whiteout(reader->arg, name + strlen(UPPER_PREFIX),
                          strlen(name) - strlen(UPPER_PREFIX));
     return 0;
@@ -145,7 +148,7 @@ static int read_one(int dir, const struct dirent *de, const struct upper_reader 
             return -errno;
         type = st.st_mode & S_IFMT;
     }
-    if (len <= UPPER_NAME_MAX)
+    if (len <= UPPER_NAME_MAX && reader->entry)
         reader->entry(reader->arg, de->d_name, len, type);
     return 0;
 }
@@ -176,7 +179,7 @@ int upper_read_folder(int root, const char *path, const struct upper_reader *rea
 int upper_read_own_marks(int dir, const struct upper_reader *reader)
 {
     struct stat st;
-    if (fstatat(dir, UPPER_OPAQUE, &st, AT_SYMLINK_NOFOLLOW) == 0)
+    if (reader->opaque && fstatat(dir, UPPER_OPAQUE, &st, AT_SYMLINK_NOFOLLOW) == 0)
         reader->opaque(reader->arg);
     int r = read_redirect(dir, reader);
     return r == -ENOENT ? 0 : r;

@@ -55,7 +55,7 @@ struct upper_attr { /* of a name that has no file here; what is not set is -1 */
         -1, -1, -1, INT64_MIN                                                                      \
     }
 
-struct upper_reader {
+struct upper_reader { /* NULL: nobody asks */
     /* A file, folder or link of the user's; type: its S_IFMT bits. */
     void (*entry)(void *arg, const char *name, size_t len, mode_t type);
     void (*whiteout)(void *arg, const char *name, size_t len);

@@ -627,17 +627,6 @@ static void load_attr(void *arg, const char *name, size_t len, const struct uppe
         e->node->attr = *attr;
 }
 
-/* The marks were read with the folder's name. */
-static void skip_opaque(void *arg)
-{
-    (void)arg;
-}
-
-static void skip_redirect(void *arg, const struct sha256 *image, const char *path)
-{
-    (void)arg, (void)image, (void)path;
-}
-
 /* When all of a folder is known: attributes of a name that was removed later mean nothing. */
 static void settle_entry(struct oentry *e)
 {
@@ -657,12 +646,9 @@ int onode_load(struct onode *dir)
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
     onode_path(dir, &path);
     struct load l = {.dir = dir};
-    struct upper_reader reader = {.entry = load_entry,
-                                  .whiteout = load_whiteout,
-                                  .attr = load_attr,
-                                  .opaque = skip_opaque,
-                                  .redirect = skip_redirect,
-                                  .arg = &l};
+    /* The marks were read with the folder's name. */
+    struct upper_reader reader = {
+        .entry = load_entry, .whiteout = load_whiteout, .attr = load_attr, .arg = &l};
     int r = upper_read_dir(&dir->ov->upper, path.buf, &reader);
     if (r < 0)
         return r;

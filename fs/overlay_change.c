@@ -225,7 +225,7 @@ static bool any_lower(void *arg, const char *name, size_t len, struct view_node 
     return false;
 }
 
-static int check_empty(const struct place *folder)
+int overlay_check_empty(const struct place *folder)
 {
     bool found = false;
     int r = 0;
@@ -313,7 +313,7 @@ int overlay_remove(const struct place *folder, const char *name, bool is_dir)
     else if (!is_dir && dir)
         r = -EISDIR;
     else if (is_dir)
-        r = check_empty(&target);
+        r = overlay_check_empty(&target);
     place_release(&target);
     return r < 0 ? r : remove_checked(folder, name);
 }
@@ -358,7 +358,7 @@ static int check_types(const struct move *m)
         return -ENOTDIR;
     if (!source && target)
         return -EISDIR;
-    return target ? check_empty(&m->target) : 0;
+    return target ? overlay_check_empty(&m->target) : 0;
 }
 
 /* The node as something that can move: with a file of its own, and if it is a folder with its

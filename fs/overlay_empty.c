@@ -5,30 +5,14 @@
 #include "base/io.h"
 #include "fs/overlay_internal.h"
 
-static bool any(void *arg, const char *name, size_t len, const struct place *place, uint64_t cookie)
-{
-    (void)name, (void)len, (void)place, (void)cookie;
-    *(bool *)arg = true;
-    return false;
-}
-
-static bool any_lower(void *arg, const char *name, size_t len, struct view_node node,
-                      uint64_t cookie)
-{
-    (void)name, (void)len, (void)node, (void)cookie;
-    *(bool *)arg = true;
-    return false;
-}
-
 /* What cannot be read counts as something. */
 static bool shows_any(struct overlay *ov)
 {
     struct place root;
-    bool found = false;
     onode_place(ov->root, &root);
-    int r = overlay_readdir(&root, 0, any, &found);
+    int r = overlay_check_empty(&root);
     place_release(&root);
-    return r < 0 || found;
+    return r < 0;
 }
 
 bool overlay_shows_nothing(struct overlay *ov)
@@ -43,8 +27,10 @@ bool overlay_hides_all(struct overlay *ov)
 {
     bool below = false;
     overlay_lock(ov);
-    if (ov->tree && !shows_any(ov))
-        view_readdir(tree_view(ov->tree), view_root(tree_view(ov->tree)), 0, any_lower, &below);
+    if (ov->tree && !shows_any(ov)) {
+        const struct place tree = {.tree = ov->tree, .node = view_root(tree_view(ov->tree))};
+        below = overlay_check_empty(&tree) < 0;
+    }
     overlay_unlock(ov);
     return below;
 }

@@ -150,6 +150,8 @@ mode_t lower_type(const struct tree *tree, struct view_node node);
 
 /* ---- overlay_change.c ---- */
 
+/* -ENOTEMPTY when a folder shows something. */
+int overlay_check_empty(const struct place *folder);
 /* Moves a file of the node, NAME in a folder, to the orphans' folder. */
 int overlay_make_orphan(struct onode *node, int dir, const char *name);
 /* What keeps a removed file goes, its name in the orphans' folder or its descriptor. */

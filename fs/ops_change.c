@@ -41,8 +41,6 @@ void make_name(fuse_req_t req, fuse_ino_t parent, const char *name, const struct
     struct session *s = fuse_req_userdata(req);
     _cleanup_place_ struct place folder = {0};
     _cleanup_place_ struct place made = {0};
-    if (announce_make(s, req, parent, name, what->mode))
-        return;
     int r = resolve(s, parent, &folder);
     if (r == 0)
         r = overlay_make(&folder, name, what, &made);
@@ -55,6 +53,8 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
     const struct fuse_ctx *caller = fuse_req_ctx(req);
     const struct overlay_new what = {
         .mode = mode, .rdev = rdev, .uid = caller->uid, .gid = caller->gid, .target = target};
+    if (announce_make(fuse_req_userdata(req), req, parent, name, mode))
+        return;
     if (!root_make(req, parent, name, &what))
         make_name(req, parent, name, &what);
 }

@@ -383,11 +383,13 @@ class Announcer(Case):
         self.refused(os.mkdir, self.site / "pkg" / "folder")
         self.refused(os.unlink, self.site / "pkg" / "mod.py")
         for _ in range(2):  # in a step and before the first
+            self.refused(os.mkdir, BOX.hub / f"{self.name}-other")
             self.refused(os.mkdir, self.site / "folder")
             self.refused(os.mknod, self.site / "file")
             self.refused(os.symlink, "x", self.site / "link")
             self.refused(os.unlink, self.site / "single.py")
             self.refused(os.rmdir, self.env / "bin")
+            self.refused(os.rmdir, self.env)
             self.refused(os.rename, self.site / "single.py", self.site / "other.py")
             self.refused(os.link, self.site / "single.py", self.site / "other.py")
             os.utime(self.site / "single.py", (1, 1))

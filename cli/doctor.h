@@ -46,6 +46,7 @@ struct doctor {
     size_t n, alloc;
     char *summary[DOCTOR_AREAS];
     long daemon;         /* its pid; 0: none runs */
+    bool hangs;          /* it, or a mount of its: nothing in a mount may be looked at */
     struct store *store; /* NULL: none, or it cannot be used */
     struct doctor_images *images;
     size_t envs, plain; /* environments, and those that plain files stand for */

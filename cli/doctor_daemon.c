@@ -77,6 +77,7 @@ static bool check_mount(struct doctor *d, const char *path, bool expected)
         doctor_remedy(f, "call venvfs as that user, or venvfs materialize -n ENV DIR there");
     } else if (state == -ETIMEDOUT) {
         f = mount_problem(d, path, "mount-hangs", "does not answer");
+        d->hangs = true;
         if (d->daemon)
             doctor_remedy(f, "kill -CONT %ld", d->daemon);
     } else if (state == NONE && expected) {
@@ -109,7 +110,7 @@ static void check_left(struct doctor *d, const char *path, bool was_stale)
                           "there");
         doctor_remedy(f, "set VENVFS_HUB to another folder, or venvfs umount --all with that "
                          "VENVFS_HOME");
-    } else if (was_stale && !mounted_at(path)) {
+    } else if (was_stale && mount_state(path) == NONE) {
         f = doctor_add(d, DOCTOR_DAEMON, DOCTOR_NOTE, "mount-healed",
                        "the dead mount at %s is unmounted now", path);
         doctor_about(f, NULL, path);
@@ -253,6 +254,7 @@ static void check_unreachable(struct doctor *d, const json_t *answer, const json
     struct doctor_finding *f;
     long pid = (long)json_integer_value(json_object_get(facts, "pid"));
     d->daemon = pid;
+    d->hangs = !answer;
     if (!answer) {
         f = doctor_add(d, DOCTOR_DAEMON, DOCTOR_PROBLEM, "daemon-hangs",
                        "the daemon, process %ld, does not answer; if it still does not after the "

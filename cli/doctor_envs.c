@@ -36,7 +36,7 @@ static void check_address(struct doctor *d, const struct env *env)
     _cleanup_verror_ struct verror why = VERROR_INIT;
     struct stat st;
     const char *project = env->manifest->project;
-    if (strcmp(env->manifest->address, in_hub) == 0 ||
+    if (d->hangs || strcmp(env->manifest->address, in_hub) == 0 ||
         address_check(&d->home, env, false, &why) == 0)
         return;
     bool gone = project && stat(project, &st) < 0;

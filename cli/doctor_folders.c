@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
+#include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/doctor.h"
@@ -75,12 +76,22 @@ static void check(struct doctor *d, const char *path, enum folder_kind kind)
     }
 }
 
-/* Nothing that is mounted there is looked at: it may not answer. */
+/* What lies beneath a mount is the daemon's; and the mount may not answer. */
+static void look_at_hub(const void *arg, int out)
+{
+    const char *hub = arg;
+    struct stat st;
+    if (!mounted_at(hub) && stat(hub, &st) == 0)
+        (void)io_write_all(out, &st, sizeof(st));
+}
+
 static void check_hub(struct doctor *d)
 {
+    _cleanup_strbuf_ struct strbuf answer = STRBUF_INIT;
     struct stat st;
-    if (mounted_at(d->home.hub) || stat(d->home.hub, &st) < 0)
+    if (doctor_probe(look_at_hub, d->home.hub, &answer) < 0 || answer.len != sizeof(st))
         return;
+    memcpy(&st, answer.buf, sizeof(st));
     if (!S_ISDIR(st.st_mode)) {
         _cleanup_free_ char *word = print_word(d->home.hub);
         doctor_remedy(problem(d, d->home.hub, "folder-kind", "is no folder to mount at"),

@@ -216,7 +216,8 @@ static void check_generations(struct doctor *d, const struct env *env)
 static void check_plain(struct doctor *d, const struct env *env)
 {
     _cleanup_plain_ struct plain plain = {.path = NULL};
-    if (!plain_read(&d->home, env->name, &plain) || !plain_is_at(&plain, env->manifest->address))
+    if (d->hangs || !plain_read(&d->home, env->name, &plain) ||
+        !plain_is_at(&plain, env->manifest->address))
         return;
     d->plain++;
     if (plain.generation == env->manifest->generation)

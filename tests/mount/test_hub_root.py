@@ -502,7 +502,7 @@ class Emptied(Case):
             shutil.rmtree(self.path)
             os.mkdir(self.path)
             (self.path / "file").write_text(str(i))
-        self.assertTrue(harness.wait_until(lambda: descriptors() <= before + 4, 5), descriptors())
+        self.assertTrue(harness.wait_until(lambda: descriptors() <= before + 6, 5), descriptors())
         layers = os.listdir(self.record / "uppers")
         self.assertLessEqual(len(layers), 3, layers)
 

@@ -7,7 +7,7 @@ import unittest
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
 import harness
 
-ATTEMPTS = 8
+ATTEMPTS = 16
 NEVER = ("LOOKUP", "OPEN", "OPENDIR")
 # Of pages that the machine takes from the cache: some virtual machines do so all the time, and then
 # ext4 reads its disk again, too.

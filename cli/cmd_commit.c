@@ -161,12 +161,15 @@ int cmd_commit(int argc, char **argv)
 
 /* ---- settle ---- */
 
-/* Only what nobody else wants of the machine. */
-static void stand_back(void)
+/* Images that are made ahead get only what nobody else wants of the machine. Who settles holds the
+ * environment's lock, for which a command may be waiting: he goes on, if slowly. */
+static void stand_back(bool ahead)
 {
-    enum { IOPRIO_IDLE = 3 << 13, IOPRIO_PROCESS = 1 };
+    enum { IOPRIO_IDLE = 3 << 13, IOPRIO_PROCESS = 1, NICE = 10, NICEST = 19 };
     const struct sched_param none = {0};
-    (void)setpriority(PRIO_PROCESS, 0, 19);
+    (void)setpriority(PRIO_PROCESS, 0, ahead ? NICEST : NICE);
+    if (!ahead)
+        return;
     (void)sched_setscheduler(0, SCHED_IDLE, &none);
     (void)syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, IOPRIO_IDLE);
 }
@@ -209,7 +212,7 @@ int cmd_settle(int argc, char **argv)
     int r = options_parse(&settle_help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
-    stand_back();
+    stand_back(ahead);
     s.no_wait = true;
     r = session_open(&s, &err);
     if (r == 0 && ahead)

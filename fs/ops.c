@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
@@ -309,9 +310,22 @@ static void op_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
     list_folder(req, ino, size, offset, true);
 }
 
-/* Left out on purpose: libfuse answers ENOSYS for xattrs, access, flush, release, statx, lseek and
- * locks, after which the kernel does without asking. CREATE too: under no-open it falls back to
- * MKNOD. */
+/* Asked by access() and chdir() where the kernel does not check modes itself: of root. */
+static void op_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+    struct session *s = fuse_req_userdata(req);
+    _cleanup_place_ struct place place = {0};
+    struct stat st;
+    int r = realm_resolve(s->realm, ino, &place);
+    if (r == 0)
+        r = realm_stat(s->realm, &place, &st);
+    if (r == 0 && mask & X_OK && !S_ISDIR(st.st_mode) && !(st.st_mode & 0111))
+        r = -EACCES;
+    fuse_reply_err(req, -r);
+}
+
+/* Left out on purpose: libfuse answers ENOSYS for xattrs, flush, release, statx, lseek and locks,
+ * after which the kernel does without asking. CREATE too: under no-open it falls back to MKNOD. */
 const struct fuse_lowlevel_ops session_ops = {
     .init = op_init,
     .lookup = op_lookup,
@@ -338,4 +352,5 @@ const struct fuse_lowlevel_ops session_ops = {
     .rename = op_rename,
     .link = op_link,
     .write = op_write,
+    .access = op_access,
 };

@@ -142,12 +142,21 @@ static struct session *session_new(const struct session_context *context, const 
     return s;
 }
 
+/* The kernel checks modes by attributes, of which it forgets a folder's with each change in it: a
+ * GETATTR for every file that is made or removed. Only the user of the daemon gets past the mount,
+ * and to root modes say nothing but whether a file can be executed, which the kernel checks without
+ * the option as well, and op_access() for who asks. */
+static const char *permissions(void)
+{
+    return geteuid() == 0 ? "" : "default_permissions,";
+}
+
 static int mount_fuse(struct session *s, struct verror *err)
 {
     char name[] = "venvfs";
     _cleanup_free_ char *options =
-        xasprintf("-o%s,nosuid,nodev,default_permissions,fsname=venvfs,subtype=venvfs",
-                  realm_is_writable(s->realm) ? "rw" : "ro");
+        xasprintf("-o%s,nosuid,nodev,%sfsname=venvfs,subtype=venvfs",
+                  realm_is_writable(s->realm) ? "rw" : "ro", permissions());
     char *argv[] = {name, options, NULL};
     struct fuse_args args = FUSE_ARGS_INIT(2, argv);
     fuse_set_log_func(log_libfuse);

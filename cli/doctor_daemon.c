@@ -38,7 +38,7 @@ static void look_at_mount(const void *arg, int out)
     const char *path = arg;
     _cleanup_free_ char *inside = xasprintf("%s/.", path); /* statfs() is nobody's secret */
     enum mount_health health = mount_health(path);
-    char answer = health == MOUNT_NONE ? NONE : health == MOUNT_STALE ? STALE : LIVE;
+    char answer = (char)(health == MOUNT_NONE ? NONE : health == MOUNT_STALE ? STALE : LIVE);
     if (answer == LIVE && access(inside, F_OK) < 0 && errno == EACCES)
         answer = FORBIDDEN;
     (void)io_write_all(out, &answer, 1);

@@ -39,6 +39,12 @@ const char *path_basename(const char *path)
     return slash ? slash + 1 : path;
 }
 
+bool path_has_suffix(const char *path, const char *suffix)
+{
+    size_t n = strlen(path), k = strlen(suffix);
+    return n > k && memcmp(path + n - k, suffix, k) == 0;
+}
+
 char *path_absolute(const char *path)
 {
     _cleanup_strbuf_ struct strbuf in = STRBUF_INIT;

@@ -12,6 +12,8 @@ char *path_join(const char *dir, const char *name);
 char *path_dirname(const char *path);
 /* The last component, within path. */
 const char *path_basename(const char *path);
+/* Does it end so, with something before the suffix? */
+bool path_has_suffix(const char *path, const char *suffix);
 /* Absolute and without ".", ".." (resolved by text, links are not followed) or doubled slashes;
  * relative paths start at the current folder. malloc'ed; NULL with errno when there is none. */
 char *path_absolute(const char *path);

@@ -57,12 +57,9 @@ static void remember_compile(struct apply *a)
 
 void apply_recall(struct apply *a)
 {
-    a->compile = !settings_flag(a->next, "no-compile");
-    const char **levels = settings_words(a->next, "optimize");
-    for (size_t i = 0; levels && levels[i]; i++)
-        if (levels[i][0] >= '0' && levels[i][0] <= '2')
-            a->levels |= 1u << (levels[i][0] - '0');
-    free(levels);
+    const struct wheel_compile compile = settings_compile(a->next);
+    a->compile = compile.enabled;
+    a->levels |= compile.levels;
 }
 
 void apply_interp(struct apply *a, struct interp *interp)

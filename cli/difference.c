@@ -146,3 +146,14 @@ bool settings_flag(const struct manifest *m, const char *key)
 {
     return m->settings && json_is_true(json_object_get(m->settings, key));
 }
+
+struct wheel_compile settings_compile(const struct manifest *m)
+{
+    struct wheel_compile compile = {.enabled = !settings_flag(m, "no-compile"), .levels = 1};
+    const char **levels = settings_words(m, "optimize");
+    for (size_t i = 0; levels && levels[i]; i++)
+        if (levels[i][0] >= '0' && levels[i][0] <= '2')
+            compile.levels |= 1u << (levels[i][0] - '0');
+    free(levels);
+    return compile;
+}

@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "env/manifest.h"
+#include "wheel/target.h"
 
 /* In anything but number, time and reason. */
 bool manifests_differ(const struct manifest *a, const struct manifest *b);
@@ -29,5 +30,7 @@ void settings_set_flag(struct manifest *m, const char *key, bool value);
 /* NULL-terminated, the strings borrowed; free() the array. NULL when absent. */
 const char **settings_words(const struct manifest *m, const char *key);
 bool settings_flag(const struct manifest *m, const char *key);
+/* How its packages are compiled. */
+struct wheel_compile settings_compile(const struct manifest *m);
 
 #endif

@@ -62,17 +62,6 @@ static void work_release(struct work *w)
 
 /* ---- what there is ---- */
 
-static struct wheel_compile compile_of(const struct manifest *m)
-{
-    struct wheel_compile compile = {.enabled = !settings_flag(m, "no-compile"), .levels = 1};
-    const char **levels = settings_words(m, "optimize");
-    for (size_t i = 0; levels && levels[i]; i++)
-        if (levels[i][0] >= '0' && levels[i][0] <= '2')
-            compile.levels |= 1u << (levels[i][0] - '0');
-    free(levels);
-    return compile;
-}
-
 static int prepare(struct work *w, struct verror *err)
 {
     if (w->env->manifest->bare)
@@ -89,7 +78,7 @@ static int prepare(struct work *w, struct verror *err)
         r = compose_view(w->session->store, m, NULL, &w->before, err);
     if (r < 0)
         return r;
-    const struct wheel_compile compile = compile_of(m);
+    const struct wheel_compile compile = settings_compile(m);
     if (!m->target_key) /* a tool chose the interpreter */
         w->env->manifest->target_key = wheel_target_key(&w->interp->target, &compile);
     w->root = hub_path(&w->session->home, w->env->name);

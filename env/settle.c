@@ -228,23 +228,6 @@ static bool still_shows(const struct settle *s, const struct settle_from *from, 
     return !settle_file_at(s, path) && in_view(from, path, layer) && lstat(full, &st) == 0;
 }
 
-static bool is_bytecode(const char *path)
-{
-    size_t n = strlen(path);
-    return n > 4 && strcmp(path + n - 4, ".pyc") == 0;
-}
-
-static char *image_path(const struct image *image, uint32_t node)
-{
-    size_t len;
-    const char *name = image_name(image, node, &len);
-    uint32_t parent = image_node(image, node).parent;
-    if (parent == IMAGE_ROOT)
-        return xstrndup(name, len);
-    _cleanup_free_ char *above = image_path(image, parent); /* IMAGE_MAX_DEPTH */
-    return joined(above, name, len);
-}
-
 struct scripts {
     const struct settle *settle;
     const struct settle_from *from;
@@ -269,9 +252,10 @@ static char *remains(const struct settle *s, const struct settle_from *from, uin
     for (uint32_t i = 0; i < image_nodes(image); i++) {
         if (i == IMAGE_ROOT || image_node(image, i).type == IMAGE_DIR)
             continue;
-        _cleanup_free_ char *path = image_path(image, i);
-        if (!is_bytecode(path) && still_shows(s, from, path, layer))
-            return steal_ptr(path);
+        _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+        image_node_path(image, i, &path);
+        if (!path_has_suffix(path.buf, ".pyc") && still_shows(s, from, path.buf, layer))
+            return strbuf_detach(&path, NULL);
     }
     struct scripts scripts = {.settle = s, .from = from, .layer = layer};
     struct view_node bin;

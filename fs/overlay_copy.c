@@ -299,24 +299,12 @@ int overlay_raise(const struct place *place, bool truncate, struct onode **ret)
 
 /* ---- folders that move ---- */
 
-static void image_path(const struct image *image, uint32_t node, struct strbuf *sb)
-{
-    if (node == IMAGE_ROOT)
-        return;
-    image_path(image, image_node(image, node).parent, sb); /* IMAGE_MAX_DEPTH */
-    size_t len;
-    const char *name = image_name(image, node, &len);
-    if (sb->len)
-        strbuf_addch(sb, '/');
-    strbuf_add(sb, name, len);
-}
-
 static int redirect(struct onode *dir)
 {
     const struct view *view = tree_view(dir->ov->tree);
     const struct sha256 *id = &view_image_id(view, dir->lower.layer)->id;
     _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
-    image_path(view_image(view, dir->lower.layer), dir->lower.index, &path);
+    image_node_path(view_image(view, dir->lower.layer), dir->lower.index, &path);
     int fd = onode_dir_fd(dir);
     int r = fd < 0 ? fd : upper_set_redirect(&dir->ov->upper, fd, id, path.buf);
     if (r < 0)

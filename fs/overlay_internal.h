@@ -1,5 +1,4 @@
-/* What overlay.c, overlay_copy.c, overlay_change.c and overlay_data.c share; nobody else includes
- * it. */
+/* What the files named overlay*.c share; nobody else includes it. */
 #ifndef VENVFS_FS_OVERLAY_INTERNAL_H
 #define VENVFS_FS_OVERLAY_INTERNAL_H
 

@@ -11,6 +11,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/strbuf.h"
 #include "fs/overlay_internal.h"
 
@@ -343,12 +344,6 @@ static void mark(struct parting *p, struct oentry *e)
     }
 }
 
-static bool is_bytecode(const char *name)
-{
-    size_t n = strlen(name);
-    return n > 4 && strcmp(name + n - 4, ".pyc") == 0;
-}
-
 static int find_going(struct parting *p, const struct overlay_file *f)
 {
     struct onode *dir;
@@ -370,7 +365,7 @@ static int find_going(struct parting *p, const struct overlay_file *f)
         lower_type(p->overlay->tree, lower) != n->type)
         return -ESTALE;
     n->differs = !f->same;
-    if (n->differs && !is_bytecode(name) && p->s->held(p->s->held_arg, n->nodeid) &&
+    if (n->differs && !path_has_suffix(name, ".pyc") && p->s->held(p->s->held_arg, n->nodeid) &&
         (r = keep_open(n, fd, name)) < 0)
         return r;
     mark(p, e);
@@ -876,18 +871,13 @@ int overlay_absorb(struct overlay *ov, const struct sha256 *images, size_t n)
 
 /* ---- when ---- */
 
+#define DIST_INFO ".dist-info"
+
 static int64_t now_ms(void)
 {
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
-static bool is_dist_info(const char *name)
-{
-    static const char suffix[] = ".dist-info";
-    size_t n = strlen(name), k = sizeof(suffix) - 1;
-    return n > k && strcmp(name + n - k, suffix) == 0;
 }
 
 static void wake(const struct overlay *ov)
@@ -916,9 +906,9 @@ static void add_ready(struct overlay *ov, const char *dist_info)
 void overlay_note(struct overlay *ov, const struct onode *dir, const char *name)
 {
     const char *folder = dir && dir->links ? dir->links->name : "";
-    bool in_package = is_dist_info(folder);
+    bool in_package = path_has_suffix(folder, DIST_INFO);
     ov->changed_ms = now_ms();
-    if (!name || (!in_package && !is_dist_info(name)))
+    if (!name || (!in_package && !path_has_suffix(name, DIST_INFO)))
         return;
     ov->tried = false;
     if (!ov->due) {

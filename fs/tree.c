@@ -315,26 +315,13 @@ bool tree_list_damaged(const struct tree *t, struct view_node folder)
     return false;
 }
 
-/* Puts the path of a node of an image before what sb holds. */
-static char *image_node_path(const struct image *image, uint32_t node)
-{
-    char *path = xstrdup("");
-    while (node != IMAGE_ROOT) {
-        size_t len;
-        const char *name = image_name(image, node, &len);
-        char *longer = xasprintf("%.*s%s%s", (int)len, name, *path ? "/" : "", path);
-        free(path);
-        path = longer;
-        node = image_node(image, node).parent;
-    }
-    return path;
-}
-
 char *tree_path(const struct tree *t, struct view_node node)
 {
-    if (node.kind == VIEW_IMAGE)
-        return image_node_path(view_image(t->view, node.layer), node.index);
-    return xstrdup(view_path(t->view, node));
+    if (node.kind != VIEW_IMAGE)
+        return xstrdup(view_path(t->view, node));
+    _cleanup_strbuf_ struct strbuf path = STRBUF_INIT;
+    image_node_path(view_image(t->view, node.layer), node.index, &path);
+    return xstrdup(path.buf);
 }
 
 struct view_node tree_parent(const struct tree *t, struct view_node node)

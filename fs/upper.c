@@ -17,10 +17,6 @@
 #include "base/path.h"
 #include "base/strbuf.h"
 
-/* A daemon that ends with a detached mount lets go of the lock some milliseconds after its
- * successor may start. */
-#define LOCK_TRIES 30
-
 /* ---- life ---- */
 
 #define UPPER_NONE                                                                                 \

@@ -505,6 +505,19 @@ const char *image_name(const struct image *image, uint32_t node, size_t *len)
     return raw_name(image, raw_node(image, node), len);
 }
 
+void image_node_path(const struct image *image, uint32_t node, struct strbuf *sb)
+{
+    if (node == IMAGE_ROOT)
+        return;
+    uint32_t parent = image_node(image, node).parent;
+    image_node_path(image, parent, sb); /* IMAGE_MAX_DEPTH */
+    size_t len;
+    const char *name = image_name(image, node, &len);
+    if (parent != IMAGE_ROOT)
+        strbuf_addch(sb, '/');
+    strbuf_add(sb, name, len);
+}
+
 const char *image_target(const struct image *image, uint32_t node, size_t *len)
 {
     const uint8_t *n = raw_node(image, node);

@@ -119,6 +119,8 @@ uint32_t image_nodes(const struct image *image);
 struct image_node image_node(const struct image *image, uint32_t node);
 /* The name, not NUL-terminated; the root's is empty. */
 const char *image_name(const struct image *image, uint32_t node, size_t *len);
+/* Its path from the image's root, appended to sb; nothing for the root itself. */
+void image_node_path(const struct image *image, uint32_t node, struct strbuf *sb);
 const char *image_target(const struct image *image, uint32_t node, size_t *len);
 /* Binary search among the children of a directory that are present for `requested`. */
 bool image_lookup(const struct image *image, uint32_t dir, const char *name, size_t len,

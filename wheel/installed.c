@@ -9,6 +9,7 @@
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "base/pool.h"
 #include "wheel/content.h"
 #include "wheel/ingest.h"
@@ -42,20 +43,13 @@ static int by_string(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
-static bool is_dist_info(const char *name)
-{
-    static const char suffix[] = ".dist-info";
-    size_t n = strlen(name), k = sizeof(suffix) - 1;
-    return n > k && strcmp(name + n - k, suffix) == 0;
-}
-
 static int list_dist_infos(DIR *dir, char ***names, size_t *n)
 {
     size_t alloc = 0;
     const struct dirent *de;
     errno = 0;
     while ((de = readdir(dir))) {
-        if (is_dist_info(de->d_name)) {
+        if (path_has_suffix(de->d_name, ".dist-info")) {
             *names = xgrow(*names, &alloc, *n + 1, sizeof(**names));
             (*names)[(*n)++] = xstrdup(de->d_name);
         }

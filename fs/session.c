@@ -20,7 +20,7 @@
 static ssize_t counted_read(int fd, void *buf, size_t size, void *userdata)
 {
     struct session *s = userdata;
-    ssize_t n = read(fd, buf, size);
+    ssize_t n = waiting_read(&s->waiting, fd, buf, size);
     if (n < (ssize_t)sizeof(struct fuse_in_header))
         return n;
     const struct fuse_in_header *in = buf;
@@ -86,6 +86,7 @@ static void *loop(void *arg)
     struct session *s = arg;
     struct fuse_buf buf = {0};
     s->loop = pthread_self();
+    waiting_begin(&s->waiting);
     while (!fuse_session_exited(s->fuse)) {
         int n = fuse_session_receive_buf(s->fuse, &buf);
         if (n == -EINTR || n == -EAGAIN)

@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "fs/session.h"
+#include "fs/waiting.h"
 
 /* About 30 years: the kernel remembers until it is told otherwise. */
 #define FOREVER 1e9
@@ -24,6 +25,7 @@ struct session {
     pthread_t loop; /* set by itself before the first request */
 
     /* The loop thread's own. */
+    struct waiting waiting;
     uint64_t request; /* the request in work: what it is, and of which node */
     uint64_t request_node;
     uint32_t request_opcode;

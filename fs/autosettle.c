@@ -1,16 +1,10 @@
 #include "fs/autosettle.h"
 
-#include <errno.h>
-#include <fcntl.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "base/log.h"
 #include "base/mem.h"
-#include "fs/launch.h"
 #include "fs/overlay_settle.h"
 
 enum {
@@ -45,47 +39,23 @@ static void finished(struct autosettle *a, int status)
                  a->env, a->env);
     free(a->env);
     a->env = NULL;
-    a->pid = 0;
-}
-
-static void reap(struct autosettle *a)
-{
-    int status;
-    pid_t pid = a->pid ? waitpid(a->pid, &status, WNOHANG) : 0;
-    if (pid == a->pid && pid)
-        finished(a, WIFEXITED(status) ? WEXITSTATUS(status) : 1);
-    else if (pid < 0 && errno == ECHILD)
-        finished(a, 0);
 }
 
 void autosettle_stop(struct autosettle *a)
 {
-    if (!a->pid)
+    if (!a->errand.pid)
         return;
-    (void)kill(a->pid, SIGTERM);
-    while (waitpid(a->pid, NULL, 0) < 0 && errno == EINTR)
-        ;
+    errand_stop(&a->errand);
     finished(a, 0);
 }
 
 static void start(struct autosettle *a, const struct home *home, const char *env,
                   const char *const *argv)
 {
-    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
-    struct launch l = {.argv = argv, .ready = null, .fuse = -1};
-    launch_prepare(&l, home);
-    pid_t pid = null < 0 ? -1 : fork();
-    if (pid == 0)
-        launch_become(&l);
-    launch_release(&l);
-    if (null >= 0)
-        close(null);
-    if (pid < 0) {
+    if (errand_start(&a->errand, home, argv) < 0)
         log_line("settling environment %s: no process could be made", env);
-        return;
-    }
-    a->pid = pid;
-    a->env = xstrdup(env);
+    else
+        a->env = xstrdup(env);
 }
 
 static void start_settling(struct autosettle *a, const struct home *home, const char *env)
@@ -135,10 +105,10 @@ static void look_at(void *arg, const char *env, struct overlay *overlay)
     int64_t until = INT64_C(1000) * a->quiet_s - quiet;
     if (!overlay_wants_settling(overlay)) {
         return;
-    } else if (until <= 0 && !a->pid) {
+    } else if (until <= 0 && !a->errand.pid) {
         overlay_tried_settling(overlay);
         start_settling(a, l->home, env);
-    } else if (!a->pid && (ready = overlay_take_ready(overlay, AHEAD_MS, &n))) {
+    } else if (!a->errand.pid && (ready = overlay_take_ready(overlay, AHEAD_MS, &n))) {
         start_ahead(a, l->home, env, ready, n);
         for (size_t i = 0; i < n; i++)
             free(ready[i]);
@@ -150,11 +120,13 @@ static void look_at(void *arg, const char *env, struct overlay *overlay)
 int autosettle_tick(struct autosettle *a, const struct home *home, struct realm *realm)
 {
     struct look look = {.autosettle = a, .home = home, .wait_ms = -1};
-    reap(a);
+    int status;
+    if (errand_ended(&a->errand, &status))
+        finished(a, status);
     if (!a->quiet_s || !realm)
         return -1;
     realm_each_overlay(realm, look_at, &look);
-    if (a->pid)
+    if (a->errand.pid)
         want(&look, BUSY_MS);
     return look.wait_ms;
 }

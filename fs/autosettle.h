@@ -9,15 +9,14 @@
 #ifndef VENVFS_FS_AUTOSETTLE_H
 #define VENVFS_FS_AUTOSETTLE_H
 
-#include <sys/types.h>
-
 #include "base/home.h"
+#include "fs/errand.h"
 #include "fs/realm.h"
 
 struct autosettle {
     int quiet_s; /* seconds without a write; 0: never, and nothing is made ahead */
-    pid_t pid;   /* of the process at work, or 0 */
-    char *env;   /* that it works on */
+    struct errand errand;
+    char *env; /* that it works on */
 };
 
 /* Reads VENVFS_SETTLE: seconds, "0" or "off". */

@@ -3,10 +3,13 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -275,4 +278,15 @@ int proc_spawn(const char *const *argv, const struct proc_options *options, stru
     close(out[1]);
     *ret = (struct proc){.pid = pid, .to = in[1], .from = out[0]};
     return 0;
+}
+
+void proc_stand_back(bool idle)
+{
+    enum { IOPRIO_IDLE = 3 << 13, IOPRIO_PROCESS = 1, NICE = 10, NICEST = 19 };
+    const struct sched_param none = {0};
+    (void)setpriority(PRIO_PROCESS, 0, idle ? NICEST : NICE);
+    if (!idle)
+        return;
+    (void)sched_setscheduler(0, SCHED_IDLE, &none);
+    (void)syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, IOPRIO_IDLE);
 }

@@ -38,6 +38,10 @@ int proc_spawn(const char *const *argv, const struct proc_options *options, stru
 /* waitpid; returns the exit code or 128 + signal. */
 int proc_wait(pid_t pid);
 
+/* Lowers the priority of this process and its children; idle: to what nobody else wants of the
+ * processors and the disk. Best effort. */
+void proc_stand_back(bool idle);
+
 /* The full path of a program: argv0 itself when it holds a slash and is executable, else looked up
  * in PATH. malloc'ed, or NULL. */
 char *proc_which(const char *name);

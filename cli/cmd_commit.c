@@ -1,13 +1,10 @@
 /* commit; and settle, hidden, by which the daemon has the same done. */
 #include <errno.h>
-#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
-#include <sys/syscall.h>
-#include <unistd.h>
 
 #include "base/mem.h"
+#include "base/proc.h"
 #include "cli/aside.h"
 #include "cli/changes.h"
 #include "cli/commands.h"
@@ -161,19 +158,6 @@ int cmd_commit(int argc, char **argv)
 
 /* ---- settle ---- */
 
-/* Images that are made ahead get only what nobody else wants of the machine. Who settles holds the
- * environment's lock, for which a command may be waiting: he goes on, if slowly. */
-static void stand_back(bool ahead)
-{
-    enum { IOPRIO_IDLE = 3 << 13, IOPRIO_PROCESS = 1, NICE = 10, NICEST = 19 };
-    const struct sched_param none = {0};
-    (void)setpriority(PRIO_PROCESS, 0, ahead ? NICEST : NICE);
-    if (!ahead)
-        return;
-    (void)sched_setscheduler(0, SCHED_IDLE, &none);
-    (void)syscall(SYS_ioprio_set, IOPRIO_PROCESS, 0, IOPRIO_IDLE);
-}
-
 static int settle_quietly(struct session *s, const char *name, struct verror *err)
 {
     struct env *env;
@@ -212,7 +196,9 @@ int cmd_settle(int argc, char **argv)
     int r = options_parse(&settle_help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
-    stand_back(ahead);
+    /* Images that are made ahead get only what nobody else wants of the machine. Who settles holds
+     * the environment's lock, for which a command may be waiting: he goes on, if slowly. */
+    proc_stand_back(ahead);
     s.no_wait = true;
     r = session_open(&s, &err);
     if (r == 0 && ahead)

@@ -36,6 +36,7 @@ int cmd_diff(int argc, char **argv);
 int cmd_clone(int argc, char **argv);
 int cmd_commit(int argc, char **argv);
 int cmd_settle(int argc, char **argv);
+int cmd_warm(int argc, char **argv);
 int cmd_rename(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_run(int argc, char **argv);

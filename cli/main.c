@@ -44,6 +44,7 @@ static const struct command commands[] = {
     {"daemon", "serve the mounts", cmd_daemon, true},
     {"up", "start the daemon unless it runs", cmd_up, true},
     {"settle", "commit in the background", cmd_settle, true},
+    {"warm", "fill caches in the background", cmd_warm, true},
 };
 
 static void print_overview(FILE *stream)

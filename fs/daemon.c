@@ -20,6 +20,7 @@
 #include "fs/control_wire.h"
 #include "fs/daemon_internal.h"
 #include "fs/mount.h"
+#include "store/profiles.h"
 #include "venvfs-config.h"
 
 #define LOG_LIMIT (1 << 20)
@@ -138,6 +139,8 @@ static int prepare(struct daemon *d, struct verror *err)
     d->context.images = images_new(d->home->store, DAEMON_FRAME_CACHE_BYTES);
     d->context.counters = &d->counters;
     d->context.told = log_memory_new();
+    _cleanup_free_ char *profiles = path_join(d->home->store, PROFILES_NAME);
+    d->context.recorder = recorder_new(profiles, d->context.ended);
     if (r >= 0 && (d->context.ended < 0 || !d->context.workers))
         r = verror_errno(err, errno, "starting the daemon's threads");
     return r < 0 ? r : 0;
@@ -149,6 +152,7 @@ static void release(struct daemon *d)
     stubs_free(d->stubs);
     json_decref(d->notices);
     pool_free(d->context.workers);
+    recorder_free(d->context.recorder);
     images_free(d->context.images);
     log_memory_free(d->context.told);
     if (d->context.ended >= 0)
@@ -156,10 +160,19 @@ static void release(struct daemon *d)
     free(d);
 }
 
+/* Of two waits, -1 for ever. */
+static int sooner(int a, int b)
+{
+    return a < 0 || (b >= 0 && b < a) ? b : a;
+}
+
 static int tick(void *arg)
 {
     struct daemon *d = arg;
-    return autosettle_tick(&d->autosettle, d->home, d->hub ? session_realm(d->hub) : NULL);
+    struct realm *realm = d->hub ? session_realm(d->hub) : NULL;
+    int wait = autosettle_tick(&d->autosettle, d->home, realm);
+    wait = sooner(wait, warmer_tick(&d->warmer, d->home, realm, d->context.recorder));
+    return sooner(wait, recorder_tick(d->context.recorder, d->context.workers));
 }
 
 static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
@@ -185,6 +198,7 @@ static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
         control_serve(server, &handler);
         log_line("stopping");
         autosettle_stop(&d->autosettle);
+        warmer_stop(&d->warmer);
         remove_facts(d->home);
     }
     control_server_free(server);
@@ -198,6 +212,7 @@ static int run_locked(const struct home *home, int *ready, struct verror *err)
     d->started = time(NULL);
     d->context.ended = -1;
     autosettle_init(&d->autosettle);
+    warmer_init(&d->warmer);
     _cleanup_close_ int quit = daemon_quit_descriptor(err);
     int r = quit < 0 ? quit : prepare(d, err);
     if (r == 0)

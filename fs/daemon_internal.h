@@ -10,6 +10,7 @@
 #include "fs/daemon.h"
 #include "fs/session.h"
 #include "fs/stubs.h"
+#include "fs/warmer.h"
 
 /* An explicit mount: one generation of an environment, read-only, at a folder of the user's. */
 struct explicit_mount {
@@ -29,6 +30,7 @@ struct daemon {
     size_t n_mounts, alloc_mounts;
     struct stubs *stubs;
     struct autosettle autosettle;
+    struct warmer warmer;
     json_t *notices; /* strings for the user: what was moved from beneath the hub */
     time_t started;
     struct control_client client; /* of the request in work */

@@ -128,6 +128,8 @@ static void read_upper(struct session *s, fuse_req_t req, const struct place *fi
 void read_file(struct session *s, fuse_req_t req, const struct place *file, uint64_t offset,
                size_t size)
 {
+    if (s->context.recorder && realm_is_writable(s->realm))
+        recorder_note(s->context.recorder, fuse_req_ctx(req)->pid, file, offset, size);
     const char *own = realm_own_text(file);
     if (own) {
         fuse_reply_buf(req, own + offset, size);

@@ -482,6 +482,19 @@ size_t realm_names(struct realm *r)
     return n;
 }
 
+char *realm_name_of_slot(struct realm *r, uint32_t slot, unsigned *generation)
+{
+    char *name = NULL;
+    pthread_mutex_lock(&r->lock);
+    const struct liveenv *env = realm_find_env(r, slot);
+    if (env && env->current) {
+        name = xstrdup(env->name);
+        *generation = tree_generation(env->current);
+    }
+    pthread_mutex_unlock(&r->lock);
+    return name;
+}
+
 json_t *realm_in_view(struct realm *r)
 {
     json_t *list = json_array();

@@ -116,6 +116,9 @@ int realm_begin_anew(struct realm *realm, uint64_t nodeid, struct verror *err);
 bool realm_is_writable(const struct realm *realm);
 /* The generation that an explicit mount's realm shows. */
 unsigned realm_generation(const struct realm *realm);
+/* The name of an environment that is in view, and its generation there; malloc'ed. NULL: none has
+ * the slot. */
+char *realm_name_of_slot(struct realm *realm, uint32_t slot, unsigned *generation);
 /* How many environments the hub shows. */
 size_t realm_names(struct realm *realm);
 /* Array of {"name", "slot", "generation"} of the environments whose tree is composed. */

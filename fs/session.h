@@ -12,6 +12,7 @@
 #include "fs/counters.h"
 #include "fs/images.h"
 #include "fs/realm.h"
+#include "fs/recorder.h"
 #include "fs/stubs.h"
 
 struct session;
@@ -23,8 +24,9 @@ struct session_context {
     struct counters *counters; /* may be shared by sessions */
     int ended; /* an eventfd, signalled when a session's loop ends by itself; overlays wake it, too
                 */
-    struct stubs *stubs;     /* of environments made and removed from inside; may be NULL */
-    struct log_memory *told; /* which packages' damage is in the log; may be NULL */
+    struct stubs *stubs;       /* of environments made and removed from inside; may be NULL */
+    struct recorder *recorder; /* of what imports read in the hub; may be NULL */
+    struct log_memory *told;   /* which packages' damage is in the log; may be NULL */
 };
 
 /* Mounts at an existing folder, starts the loop, and returns once the kernel's INIT is answered.

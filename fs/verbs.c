@@ -169,7 +169,9 @@ static int do_attach(struct daemon *d, const json_t *request, json_t *answer, st
     if (r < 0)
         return r;
     r = add_stubs(d, env, err);
-    json_object_set_new(answer, "generation", json_integer(env->manifest->generation));
+    unsigned generation = env->manifest->generation;
+    uint32_t slot = env->slot;
+    json_object_set_new(answer, "generation", json_integer(generation));
     env_free(env);
     struct notices notices = {0};
     struct realm *realm = session_realm(d->hub);
@@ -181,6 +183,21 @@ static int do_attach(struct daemon *d, const json_t *request, json_t *answer, st
     json_object_set_new(answer, "invalidated",
                         json_integer((json_int_t)notices_send(&notices, d->hub)));
     realm_settle(realm);
+    if (r == 0)
+        warmer_want(&d->warmer, name, slot, generation);
+    return r;
+}
+
+/* What `venvfs warm` walks. */
+static int do_warm(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    const char *name;
+    json_t *files;
+    int r = text_field(request, "env", &name, err);
+    if (r == 0)
+        r = warmer_list(session_realm(d->hub), d->home->store, name, &files, err);
+    if (r == 0)
+        json_object_set_new(answer, "files", files);
     return r;
 }
 
@@ -408,6 +425,7 @@ int daemon_perform(void *arg, const struct control_client *client, const char *v
         {"umount", do_umount, false},    {"status", do_status, false},
         {"stop", do_stop, false},        {"rename", do_rename, true},
         {"settle", daemon_settle, true}, {"announce", do_announce, true},
+        {"warm", do_warm, true},
     };
     struct daemon *d = arg;
     d->client = *client;

@@ -123,7 +123,7 @@ class Sandbox:
                         VENVFS_HUB=str(self.hub), VENVFS_RUNTIME_DIR=str(self.root / "run"),
                         TMPDIR=str(self.temporary), LC_ALL="C.UTF-8", PIP_NO_INPUT="1",
                         PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONNOUSERSITE="1",
-                        VENVFS_SETTLE="off")  # tests of it say when
+                        VENVFS_SETTLE="off", VENVFS_WARM="off")  # tests of them say when
         # Under meson the daemon would inherit settings that make every allocation dirty.
         for name in ("MALLOC_PERTURB_", "MESON_TEST_ITERATION"):
             self.env.pop(name, None)

@@ -164,6 +164,16 @@ static unsigned uses_of(const struct search *s, int dir, const char *first_word)
     return uses;
 }
 
+/* The daemon's own walk of an environment (fs/warmer.h): it ends when the environment goes. */
+static bool is_walk(int dir, const struct strbuf *words)
+{
+    static const char start[] = "venvfs\0warm"; /* and its NUL */
+    char exe[PATH_MAX], own[PATH_MAX];
+    return words->len > sizeof(start) && memcmp(words->buf, start, sizeof(start)) == 0 &&
+           link_text(dir, "exe", exe) && link_text(AT_FDCWD, "/proc/self/exe", own) &&
+           strcmp(exe, own) == 0;
+}
+
 /* Words with spaces between, cut between two characters of UTF-8. */
 static char *readable(const struct strbuf *words)
 {
@@ -190,7 +200,7 @@ static void look_at(const struct search *s, int proc, const char *name, struct i
     if (dir < 0 || fstat(dir, &st) < 0 || (geteuid() != 0 && st.st_uid != geteuid()) ||
         io_read_fileat(dir, "cmdline", &words, MAX_TEXT) < 0 || !words.len)
         return; /* gone, another user's, or a thread of the kernel */
-    unsigned uses = uses_of(s, dir, words.buf);
+    unsigned uses = is_walk(dir, &words) ? 0 : uses_of(s, dir, words.buf);
     if (!uses)
         return;
     ret->v = xgrow(ret->v, &ret->alloc, ret->n + 1, sizeof(*ret->v));

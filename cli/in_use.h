@@ -27,7 +27,7 @@ struct in_use {
     size_t n, alloc;
 };
 
-/* Processes other than this one that use the environment, found by paths below HUB/NAME or its
+/* Processes other than this one and the daemon's own that use the environment, found by paths below HUB/NAME or its
  * address, in one of the ways of `uses`. A Python is one of the environment's when its first word
  * is a path in it, or when it is the base interpreter called by a mere name where VIRTUAL_ENV names
  * the environment: /proc says no more of it, since bin/python is a link that leads out. Of other

@@ -110,6 +110,7 @@ int daemon_unmount_all(struct daemon *d, struct verror *err)
 static int stop(struct daemon *d, struct verror *err)
 {
     d->stop = true;
+    warmer_stop(&d->warmer);
     return daemon_unmount_all(d, err);
 }
 
@@ -229,6 +230,7 @@ static int do_detach(struct daemon *d, const json_t *request, json_t *answer, st
     int r = text_field(request, "env", &name, err);
     if (r < 0)
         return r;
+    warmer_leave(&d->warmer, name);
     struct realm *realm = session_realm(d->hub);
     r = realm_detach(realm, name, notices_add, &notices, err);
     notices_send(&notices, d->hub);

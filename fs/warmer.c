@@ -75,6 +75,12 @@ void warmer_stop(struct warmer *w)
     w->next = w->walked = NULL;
 }
 
+void warmer_leave(struct warmer *w, const char *env)
+{
+    if (w->walked && strcmp(w->walked, env) == 0)
+        warmer_stop(w);
+}
+
 /* ---- the list ---- */
 
 struct item {

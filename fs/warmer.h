@@ -41,8 +41,10 @@ void warmer_want(struct warmer *w, const char *env, uint32_t slot, unsigned gene
  * autosettle_tick(). realm: the hub's, or NULL. */
 int warmer_tick(struct warmer *w, const struct home *home, struct realm *realm,
                 struct recorder *recorder);
-/* Ends the process at work. */
+/* Ends the process at work, and what was wanted; idempotent. */
 void warmer_stop(struct warmer *w);
+/* The same when it is for this environment, which goes out of view. */
+void warmer_leave(struct warmer *w, const char *env);
 
 /* The list for an environment in view: [[path from its root, slice], ...]; a new reference. store:
  * its folder. -ENOENT: not in view. */

@@ -179,6 +179,13 @@ class Warm(unittest.TestCase):
         log = (self.box.venvfs_home / "daemon.log").read_text()
         self.assertNotIn("failed", log)
 
+    def test_a_walk_is_no_use_of_an_environment(self):
+        self.learn()
+        for _ in range(5):
+            self.environment("brief")
+            self.box.venvfs("remove", "brief")
+        self.quiet()
+
     def test_a_walk_ends_with_the_daemon(self):
         self.learn()
         self.environment("last")

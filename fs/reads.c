@@ -128,8 +128,6 @@ static void read_upper(struct session *s, fuse_req_t req, const struct place *fi
 void read_file(struct session *s, fuse_req_t req, const struct place *file, uint64_t offset,
                size_t size)
 {
-    if (s->context.recorder && realm_is_writable(s->realm))
-        recorder_note(s->context.recorder, fuse_req_ctx(req)->pid, file, offset, size);
     const char *own = realm_own_text(file);
     if (own) {
         fuse_reply_buf(req, own + offset, size);
@@ -143,6 +141,8 @@ void read_file(struct session *s, fuse_req_t req, const struct place *file, uint
             read_upper(s, req, file, fd, offset, size);
         return;
     }
+    if (s->context.recorder && realm_is_writable(s->realm))
+        recorder_note(s->context.recorder, fuse_req_ctx(req)->pid, file, offset, size);
     _cleanup_verror_ struct verror err = VERROR_INIT;
     char *buf = loop_buffer(s, size);
     int r =

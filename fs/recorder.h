@@ -25,7 +25,7 @@ struct recorder *recorder_new(const char *path, int wake);
 /* Saves what is left; no worker may be saving. NULL is accepted. */
 void recorder_free(struct recorder *recorder);
 
-/* A process, as the daemon sees its number, reads some bytes. */
+/* A process, as the daemon sees its number, reads some bytes that are below: `file` has a node. */
 void recorder_note(struct recorder *recorder, pid_t pid, const struct place *file, uint64_t offset,
                    size_t size);
 

@@ -198,7 +198,9 @@ class Warm(unittest.TestCase):
         module = next(env.glob("lib/python3*/site-packages/big/m1.py"))
         module.write_text("v = 'edited'\n")
         self.quiet()
-        self.python(env, IMPORT + "import big.m1; assert big.m1.v == 'edited'")
+        module.with_name("new.py").write_text("v = 'new'\n")
+        self.python(env, IMPORT + "import big.m1, big.new; assert (big.m1.v, big.new.v) == ('edited', 'new')\n"
+                    "open(big.new.__file__).read()")
 
 
 if __name__ == "__main__":

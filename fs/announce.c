@@ -312,8 +312,8 @@ static void reply_phantom(struct session *s, fuse_req_t req, mode_t type)
         .attr = {.st_ino = place.nodeid,
                  .st_mode = type | (S_ISDIR(type) ? 0755 : 0644),
                  .st_nlink = 1,
-                 .st_uid = geteuid(),
-                 .st_gid = getegid()},
+                 .st_uid = place_owner()->uid,
+                 .st_gid = place_owner()->gid},
     };
     reply_entry(s, req, &place, &entry);
 }

@@ -827,7 +827,8 @@ static int stat_upper(struct onode *n, struct stat *ret)
 /* A folder that was removed while somebody is in it. */
 static void stat_removed_folder(struct onode *n, struct stat *ret)
 {
-    *ret = (struct stat){.st_mode = S_IFDIR | 0755, .st_uid = geteuid(), .st_gid = getegid()};
+    *ret = (struct stat){
+        .st_mode = S_IFDIR | 0755, .st_uid = place_owner()->uid, .st_gid = place_owner()->gid};
     ret->st_mtim = ret->st_ctim = ret->st_atim = timespec_of(n->mtime_ns);
 }
 
@@ -835,8 +836,8 @@ void onode_stat_lower(const struct onode *n, const struct tree *tree, struct vie
                       struct stat *ret)
 {
     tree_stat(tree, at, ret);
-    ret->st_uid = n->attr.uid < 0 ? geteuid() : (uid_t)n->attr.uid;
-    ret->st_gid = n->attr.gid < 0 ? getegid() : (gid_t)n->attr.gid;
+    ret->st_uid = n->attr.uid < 0 ? place_owner()->uid : (uid_t)n->attr.uid;
+    ret->st_gid = n->attr.gid < 0 ? place_owner()->gid : (gid_t)n->attr.gid;
     if (n->attr.mode >= 0)
         ret->st_mode = (ret->st_mode & S_IFMT) | (mode_t)n->attr.mode;
     if (n->attr.mtime_ns != INT64_MIN)

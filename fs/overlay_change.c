@@ -73,10 +73,10 @@ static int make_folder(struct onode *dir, int fd, const char *name, mode_t mode,
     struct upper *upper = &dir->ov->upper;
     char temporary[64];
     if (!opaque)
-        return upper_mkdir(fd, name, mode, shown);
+        return upper_mkdir(upper, fd, name, mode, shown);
     /* Invariant 3. */
     upper_temporary(upper, "d", temporary);
-    int r = upper_mkdir(upper->work, temporary, mode, shown);
+    int r = upper_mkdir(upper, upper->work, temporary, mode, shown);
     if (r < 0)
         return r;
     _cleanup_close_ int fresh = openat(upper->work, temporary, O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -115,13 +115,14 @@ static int make_on_disk(struct onode *dir, const char *name, const struct overla
 
 static int set_owner(struct onode *dir, const char *name, const struct overlay_new *what)
 {
-    if (what->uid == geteuid() && what->gid == getegid())
+    if (what->uid == place_owner()->uid && what->gid == place_owner()->gid)
         return 0;
     int fd = onode_dir_fd(dir);
     if (fd < 0)
         return fd;
     /* A daemon that is not root serves one user, whose groups it may not all have. */
-    if (fchownat(fd, name, what->uid, what->gid, AT_SYMLINK_NOFOLLOW) < 0 && geteuid() == 0)
+    if (fchownat(fd, name, what->uid, what->gid, AT_SYMLINK_NOFOLLOW) < 0 &&
+        place_owner()->uid == 0)
         return -errno;
     return 0;
 }
@@ -236,24 +237,6 @@ int overlay_check_empty(const struct place *folder)
     return r < 0 ? r : found ? -ENOTEMPTY : 0;
 }
 
-/* An empty folder's disk part may hold whiteouts and marks: it moves away, then all of it goes. */
-static int remove_folder(struct overlay *ov, int fd, const char *name)
-{
-    char temporary[64];
-    if (unlinkat(fd, name, AT_REMOVEDIR) == 0)
-        return 0;
-    if (errno != ENOTEMPTY && errno != EEXIST)
-        return -errno;
-    upper_temporary(&ov->upper, "r", temporary);
-    int r = io_renameat(fd, name, ov->upper.work, temporary);
-    if (r < 0)
-        return r;
-    _cleanup_free_ char *path =
-        xasprintf("%s/" UPPER_PREFIX UPPER_PREFIX ".work/%s", ov->upper.path, temporary);
-    (void)path_remove_tree(path); /* what stays goes when the layer is opened */
-    return 0;
-}
-
 /* A file that may be open must not be lost with its last name: a descriptor keeps it, or, when
  * there are many of those, it is only moved away. */
 static int remove_file(struct onode *n, int fd, const char *name)
@@ -278,7 +261,7 @@ static int remove_on_disk(struct onode *dir, struct oentry *e)
     if (n->type != S_IFDIR)
         return remove_file(n, fd, e->name);
     onode_close(n);
-    return remove_folder(dir->ov, fd, e->name);
+    return upper_remove_dir(&dir->ov->upper, fd, e->name, n->n > 0);
 }
 
 static int remove_checked(const struct place *folder, const char *name)
@@ -390,7 +373,7 @@ static int save_target(struct onode *other, int to_fd, const char *to_name)
     char orphan[64];
     if (other->type == S_IFDIR) {
         onode_close(other);
-        return remove_folder(other->ov, to_fd, to_name);
+        return upper_remove_dir(upper, to_fd, to_name, other->n > 0);
     }
     if (other->links->next_link || other->type != S_IFREG || onode_pin(other))
         return 0;

@@ -92,7 +92,7 @@ static int make_folder(struct onode *parent, const char *name, size_t len, struc
         return fd;
     struct stat st;
     tree_stat(dir->ov->tree, dir->lower, &st);
-    r = upper_mkdir(fd, copy, st.st_mode, &dir->shown);
+    r = upper_mkdir(&parent->ov->upper, fd, copy, st.st_mode, &dir->shown);
     if (r < 0)
         return r;
     dir->upper = dir->loaded = dir->fresh = true;
@@ -209,7 +209,7 @@ static int copy_content(struct overlay *ov, const struct place *from, int fd)
 static int set_attributes(int work, const char *name, const struct stat *st, int32_t *shown)
 {
     const struct timespec times[2] = {st->st_mtim, st->st_mtim};
-    if ((st->st_uid != geteuid() || st->st_gid != getegid()) &&
+    if ((st->st_uid != place_owner()->uid || st->st_gid != place_owner()->gid) &&
         fchownat(work, name, st->st_uid, st->st_gid, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
     if (!S_ISLNK(st->st_mode)) {

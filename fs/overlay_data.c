@@ -302,8 +302,8 @@ static int current(const struct place *place, struct stat *st)
     if (place->up)
         return overlay_stat(place, st);
     tree_stat(place->tree, place->node, st);
-    st->st_uid = geteuid();
-    st->st_gid = getegid();
+    st->st_uid = place_owner()->uid;
+    st->st_gid = place_owner()->gid;
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #define VENVFS_FS_PLACE_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 #include "fs/tree.h"
 
@@ -18,6 +19,14 @@ struct place {
     struct overlay *overlay; /* of a writable environment, or NULL */
     struct onode *up;        /* what the overlay knows of it, or NULL */
 };
+
+/* Whose everything is that nobody gave to another: the effective ids of this process, which never
+ * change. Answers carry them for each name: asked of the kernel once. */
+struct owner {
+    uid_t uid;
+    gid_t gid;
+};
+const struct owner *place_owner(void);
 
 void place_release(struct place *place);
 #define _cleanup_place_ __attribute__((cleanup(place_release)))

@@ -181,6 +181,20 @@ void realm_free(struct realm *r)
 
 /* ---- resolving ---- */
 
+static struct owner own;
+
+static void ask_owner(void)
+{
+    own = (struct owner){.uid = geteuid(), .gid = getegid()};
+}
+
+const struct owner *place_owner(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, ask_owner);
+    return &own;
+}
+
 void place_release(struct place *p)
 {
     tree_unref(p->tree);
@@ -363,8 +377,8 @@ int realm_stat(struct realm *r, const struct place *p, struct stat *ret)
         tree_stat(p->tree, p->node, ret);
     else
         stat_own(r, p, ret);
-    ret->st_uid = geteuid();
-    ret->st_gid = getegid();
+    ret->st_uid = place_owner()->uid;
+    ret->st_gid = place_owner()->gid;
     return 0;
 }
 

@@ -1,5 +1,6 @@
 #include "fs/upper.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -46,6 +47,7 @@ static void close_all(struct upper *u)
     close_one(&u->root);
     close_one(&u->work);
     close_one(&u->orphans);
+    u->n_spares = 0;
     close_one(&u->whiteout);
 }
 
@@ -149,9 +151,16 @@ int upper_dir(const struct upper *u, const char *path)
     return upper_beneath(u->root, path, O_PATH | O_DIRECTORY);
 }
 
-void upper_temporary(struct upper *u, const char *prefix, char ret[64])
+#define NAME_IN_WORK 64
+
+static void name_in_work(const char *prefix, uint64_t number, char ret[NAME_IN_WORK])
 {
-    (void)snprintf(ret, 64, "%s-%" PRIu64, prefix, ++u->serial);
+    (void)snprintf(ret, NAME_IN_WORK, "%s-%" PRIu64, prefix, number);
+}
+
+void upper_temporary(struct upper *u, const char *prefix, char ret[NAME_IN_WORK])
+{
+    name_in_work(prefix, ++u->serial, ret);
 }
 
 /* ---- reading ---- */
@@ -341,13 +350,80 @@ int upper_fset_mode(int fd, mode_t type, mode_t mode, int32_t *shown)
     return set_mode_of(proc_path(fd, path), type, mode, shown);
 }
 
-int upper_mkdir(int dir, const char *name, mode_t mode, int32_t *shown)
+/* ---- folders ---- */
+
+enum { SPARE_MODE = 0755 };
+
+/* A folder of SPARE_MODE. */
+static int use_spare(struct upper *u, int dir, const char *name)
+{
+    char spare[NAME_IN_WORK];
+    name_in_work("r", u->spares[--u->n_spares], spare);
+    if (renameat2(u->work, spare, dir, name, RENAME_NOREPLACE) < 0)
+        return -errno;
+    return utimensat(dir, name, NULL, AT_SYMLINK_NOFOLLOW) < 0 ? -errno : 0;
+}
+
+int upper_mkdir(struct upper *u, int dir, const char *name, mode_t mode, int32_t *shown)
 {
     *shown = UPPER_MODE_OF_DISK;
+    if (u->n_spares && (mode & 07777) == SPARE_MODE)
+        return use_spare(u, dir, name);
     int r = io_mkdirat(dir, name, 0700);
     if (r < 0)
         return r;
     if (upper_disk_mode(S_IFDIR | mode) != (mode & 07777))
         return upper_set_mode(dir, name, S_IFDIR, mode, shown);
     return fchmodat(dir, name, mode & 07777, 0) < 0 ? -errno : 0;
+}
+
+/* False: something is in it that is no file. */
+static bool empty_folder(DIR *dir)
+{
+    const struct dirent *e;
+    bool empty = true;
+    while ((e = readdir(dir)))
+        if (strcmp(e->d_name, ".") != 0 && strcmp(e->d_name, "..") != 0)
+            empty = unlinkat(dirfd(dir), e->d_name, 0) == 0 && empty;
+    return empty;
+}
+
+static bool is_plain(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_gid == getegid() &&
+           (st.st_mode & 07777) == SPARE_MODE && fgetxattr(fd, UPPER_MODE_XATTR, NULL, 0) < 0 &&
+           (errno == ENODATA || errno == EOPNOTSUPP);
+}
+
+/* What is in it goes, and it becomes a spare one, or goes as well. name, with number: in work. */
+static void recycle(struct upper *u, const char *name, uint64_t number)
+{
+    int fd = openat(u->work, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+    if (!dir && fd >= 0)
+        close(fd);
+    bool keep = dir && empty_folder(dir) && u->n_spares < UPPER_SPARES && is_plain(fd);
+    if (dir)
+        closedir(dir);
+    if (keep) {
+        u->spares[u->n_spares++] = number;
+        return;
+    }
+    _cleanup_free_ char *path = xasprintf("%s/" UPPER_WORK "/%s", u->path, name);
+    (void)path_remove_tree(path);
+}
+
+int upper_remove_dir(struct upper *u, int dir, const char *name, bool marked)
+{
+    char temporary[NAME_IN_WORK];
+    if (!marked && unlinkat(dir, name, AT_REMOVEDIR) == 0)
+        return 0;
+    if (!marked && errno != ENOTEMPTY && errno != EEXIST)
+        return -errno;
+    upper_temporary(u, "r", temporary);
+    int r = io_renameat(dir, name, u->work, temporary);
+    if (r == 0)
+        recycle(u, temporary, u->serial);
+    return r;
 }

@@ -18,10 +18,16 @@
 #include "base/verror.h"
 #include "env/upper_read.h"
 
+/* An installation is removed folder by folder, and each gets whiteouts before it goes itself: what
+ * is made for it is used again, since making and removing folders is what costs there. */
+#define UPPER_SPARES 16u
+
 struct upper {
     int root; /* O_PATH, as the next two; -1: the layer does not exist on disk yet */
     int work, orphans;
-    int whiteout; /* O_PATH, of one that others can be links to; -1: none yet */
+    int whiteout;                  /* O_PATH, of one that others can be links to; -1: none yet */
+    uint64_t spares[UPPER_SPARES]; /* numbers of empty folders in work, to be used again */
+    size_t n_spares;
     char *path;
     int lock; /* held exclusively: one writable superblock per upper; -1: nothing to write to yet */
     uint64_t serial;
@@ -77,7 +83,10 @@ int upper_set_mode(int dir, const char *name, mode_t type, mode_t mode, int32_t 
 /* The same of a descriptor, not O_PATH. */
 int upper_fset_mode(int fd, mode_t type, mode_t mode, int32_t *shown);
 /* Makes a folder. */
-int upper_mkdir(int dir, const char *name, mode_t mode, int32_t *shown);
+int upper_mkdir(struct upper *upper, int dir, const char *name, mode_t mode, int32_t *shown);
+/* Removes a folder in one step, with what is in it: whiteouts and marks. marked: it has some, as
+ * far as is known. What cannot be removed goes when the layer is opened. */
+int upper_remove_dir(struct upper *upper, int dir, const char *name, bool marked);
 /* lstat, with the mode that is shown. */
 int upper_stat(int dir, const char *name, int32_t *shown, struct stat *ret);
 int upper_fstat(int fd, int32_t *shown, struct stat *ret);

@@ -386,7 +386,8 @@ static void consider(struct settle *s, const struct settle_from *from, struct in
         return;
     if (d->state == INSTALLED_REFUSED) {
         add_problem(s, d->dist_info, xstrdup(verror_message(&d->error)));
-        s->unfinished = true;
+        /* What is there and no RECORD stays so, and must not keep the others waiting. */
+        s->unfinished |= d->error.errnum == ENODATA;
         return;
     }
     char *why =

@@ -35,7 +35,7 @@ struct installed_tree {
 enum installed_state {
     INSTALLED_PACKAGE,  /* an image was, or can be, made */
     INSTALLED_EDITABLE, /* an editable install (PEP 660): its files are its author's, left alone */
-    INSTALLED_REFUSED,  /* `error` says why */
+    INSTALLED_REFUSED,  /* `error` says why; ENODATA: METADATA or RECORD is not there (yet) */
 };
 
 enum installed_edit_kind {

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/mem.h"
+#include "base/path.h"
 
 /* Reads one CSV field starting at *p (as Python's csv.reader with its defaults) and leaves *p at
  * the ',' or line end behind it. Returns false when a quote is not closed. */
@@ -122,7 +123,21 @@ static int by_path(const void *a, const void *b)
     return strcmp(((const struct record_row *)a)->path, ((const struct record_row *)b)->path);
 }
 
-/* Some builders list a file twice; that does no harm as long as both rows say the same. */
+/* Of a path with two rows. Some builders list a file twice; that does no harm as long as both say
+ * the same. Behind a wheel that ships bytecode (numpy 2.3) pip adds a row for what it compiled over
+ * it: then nobody knows the hash of what is there. */
+static int merge_rows(struct record_row *last, const struct record_row *row, struct verror *err)
+{
+    if (last->hash == row->hash && memcmp(last->digest, row->digest, sizeof(row->digest)) == 0)
+        return 0;
+    bool one_has_none = (last->hash == RECORD_NO_HASH) != (row->hash == RECORD_NO_HASH);
+    if (!one_has_none || !path_has_suffix(row->path, ".pyc"))
+        return verror_set(err, EBADMSG, "RECORD: two different rows for %s", row->path);
+    last->hash = RECORD_NO_HASH;
+    memset(last->digest, 0, sizeof(last->digest));
+    return 0;
+}
+
 static int merge_equal(struct record *record, struct verror *err)
 {
     size_t kept = 0;
@@ -133,9 +148,7 @@ static int merge_equal(struct record *record, struct verror *err)
             record->rows[kept++] = *row;
             continue;
         }
-        bool same =
-            last->hash == row->hash && memcmp(last->digest, row->digest, sizeof(row->digest)) == 0;
-        int r = same ? 0 : verror_set(err, EBADMSG, "RECORD: two different rows for %s", row->path);
+        int r = merge_rows(last, row, err);
         free(row->path);
         if (r < 0) {
             memmove(&record->rows[kept], &record->rows[i + 1],

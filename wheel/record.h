@@ -29,7 +29,8 @@ struct record {
     }
 
 /* Reads the text of a RECORD. Sizes are not kept: the hash says all. -EBADMSG: not CSV, a hash that
- * is malformed or weaker than SHA-256 (PEP 427), or a path with two different hashes. */
+ * is malformed or weaker than SHA-256 (PEP 427), or a path with two different hashes. Bytecode with
+ * a hash and without one has none. */
 int record_parse(const char *text, size_t len, struct record *ret, struct verror *err);
 void record_release(struct record *record);
 /* NULL: no such row. */

@@ -92,7 +92,7 @@ static int need_info(const struct reading *rd, const char *name, uint64_t limit,
 {
     int r = read_info(rd, name, limit, ret, len);
     if (r == 0 && !*ret)
-        return verror_set(rd->err, EBADMSG, "has no %s", name);
+        return verror_set(rd->err, ENODATA, "has no %s", name);
     return r;
 }
 

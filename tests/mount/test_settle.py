@@ -268,6 +268,18 @@ class Commit(Case):
         self.commit()
         self.assertEqual(self.packages(), {"part": "1.0", "thing": "1.0"})
 
+    def test_bytecode_that_pip_compiled_over_the_wheels_own(self):
+        cache = self.python("import importlib.util; print(importlib.util.cache_from_source('shipped/mod.py'))")
+        harness.make_wheel(WHEELS, "shipped", "1.0", {"shipped/__init__.py": "", "shipped/mod.py": "v = 1\n",
+                                                      cache: "stale"})
+        self.pip("install", "shipped")
+        rows = (self.site / "shipped-1.0.dist-info" / "RECORD").read_text().splitlines()
+        self.assertEqual(len([row for row in rows if row.startswith(cache)]), 2)  # what this is about
+        self.commit()
+        self.assertEqual(self.packages(), {"shipped": "1.0"})
+        self.assertFalse([path for path in self.kept() if "shipped" in path])
+        self.assertEqual(self.python("import shipped.mod as m; print(m.v)"), "1")
+
     def test_dry_run_changes_nothing(self):
         self.pip("install", "thing==1.0")
         kept, store = self.kept(), harness.tree_digest(BOX.venvfs_home / "store")
@@ -408,6 +420,21 @@ class Alone(unittest.TestCase):
             time.sleep(2.5)
             self.assertEqual(box.json("show", "e")["generation"], 2)
             self.assertEqual([p for p in box.processes().values() if "settle" in p], [])
+
+    def test_a_list_that_stays_wrong_keeps_nobody_waiting(self):
+        with harness.Sandbox("alonebad") as box:
+            box.env.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS), VENVFS_SETTLE="off")
+            env = box.create("e")
+            harness.run([env / "bin" / "python", "-m", "pip", "-q", "install", "part", "ns-one"], env=box.env)
+            site = next(env.glob("lib/python3*/site-packages"))
+            with open(site / "ns_one-1.0.dist-info" / "RECORD", "a") as file:
+                file.write("ns/one.py,sha256=short,5\n")
+            box.venvfs("umount", "--all")
+            box.env["VENVFS_SETTLE"] = "1"
+            harness.run([env / "bin" / "python", "-c", "pass"], env=box.env)  # starts the daemon
+            self.assertTrue(harness.wait_until(
+                lambda: "part" in {row["name"] for row in box.json("show", "e")["packages"]}, 30))
+            self.assertTrue((site / "ns" / "one.py").exists())
 
     def test_off(self):
         with harness.Sandbox("aloneoff") as box:

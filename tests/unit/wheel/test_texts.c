@@ -126,6 +126,22 @@ static void record_is_csv(void **state)
     record_release(&record);
 }
 
+static void bytecode_compiled_over_the_wheels_own_has_no_hash(void **state)
+{
+    (void)state;
+    static const char *const texts[] = {
+        "p/__pycache__/a.pyc,,\np/__pycache__/a.pyc,sha256=" SHA_OF_NOTHING ",0\nb,,\n",
+        "p/__pycache__/a.pyc,sha256=" SHA_OF_NOTHING ",0\np/__pycache__/a.pyc,,\nb,,\n",
+    };
+    struct record record;
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        assert_int_equal(parse_record(texts[i], &record), 0);
+        assert_int_equal(record.n, 2);
+        assert_int_equal(record_find(&record, "p/__pycache__/a.pyc")->hash, RECORD_NO_HASH);
+        record_release(&record);
+    }
+}
+
 static void longer_hashes_are_taken(void **state)
 {
     (void)state;
@@ -154,6 +170,7 @@ static void bad_records_are_refused(void **state)
         "a,sha256=" SHA_OF_NOTHING "!,0\n",
         "\"a,,\n",
         "a,sha256=" SHA_OF_NOTHING ",0\na,sha256=57DEQpj8HBSa-_TImW-5JCeuQeRkm5NMpJWZG3hSuFU,0\n",
+        "a,sha256=" SHA_OF_NOTHING ",0\na,,\n",
     };
     struct record record;
     for (size_t i = 0; i < ARRAY_SIZE(bad); i++)
@@ -459,6 +476,7 @@ int main(void)
         cmocka_unit_test(the_best_tag_of_a_compressed_set_counts),
         cmocka_unit_test(the_key_holds_what_shapes_an_image),
         cmocka_unit_test(record_is_csv),
+        cmocka_unit_test(bytecode_compiled_over_the_wheels_own_has_no_hash),
         cmocka_unit_test(longer_hashes_are_taken),
         cmocka_unit_test(bad_records_are_refused),
         cmocka_unit_test(metadata_must_fit_the_file_name),

@@ -58,9 +58,11 @@ static int open_settled(struct session *s, const char *name, struct env **ret, s
 {
     _cleanup_settled_ struct settled done = {.before = NULL};
     const struct settle_options options = {.due = true, .quiet = print_quiet()};
-    if (!settle_pending(&s->home, name))
-        return env_open(&s->home, name, false, true, ret, err);
-    int r = session_env_named(s, name, ret, err);
+    int r = env_open(&s->home, name, false, true, ret, err);
+    if (r < 0 || !settle_pending(&s->home, *ret))
+        return r;
+    env_free(*ret);
+    r = session_env_named(s, name, ret, err);
     if (r == 0)
         r = settle_env(s, *ret, &options, &done, err);
     if (r == 0)

@@ -22,14 +22,14 @@ static int show_json(const struct session *s, const struct env *env)
     json_object_set_new(facts, "packages", facts_of_packages(env->manifest));
     if (env->manifest->settings)
         json_object_set(facts, "settings", env->manifest->settings);
-    json_object_set_new(facts, "unsettled", json_boolean(settle_pending(&s->home, env->name)));
+    json_object_set_new(facts, "unsettled", json_boolean(settle_pending(&s->home, env)));
     return print_json(facts);
 }
 
 static void tell_pending(const struct session *s, const struct env *env)
 {
     _cleanup_free_ char *word = print_word(env->name);
-    if (settle_pending(&s->home, env->name))
+    if (settle_pending(&s->home, env))
         print_note("packages were changed inside it since: venvfs commit %s", word);
 }
 

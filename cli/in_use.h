@@ -27,12 +27,12 @@ struct in_use {
     size_t n, alloc;
 };
 
-/* Processes other than this one and the daemon's own that use the environment, found by paths below HUB/NAME or its
- * address, in one of the ways of `uses`. A Python is one of the environment's when its first word
- * is a path in it, or when it is the base interpreter called by a mere name where VIRTUAL_ENV names
- * the environment: /proc says no more of it, since bin/python is a link that leads out. Of other
- * users' processes nothing is known (root knows all); without /proc nothing of any. Reads a few
- * files for each process. */
+/* Processes other than this one and the daemon's own that use the environment, found by paths below
+ * HUB/NAME or its address, in one of the ways of `uses`. A Python is one of the environment's when
+ * its first word is a path in it, or when it is the base interpreter called by a mere name where
+ * VIRTUAL_ENV names the environment: /proc says no more of it, since bin/python is a link that
+ * leads out. Of other users' processes nothing is known (root knows all); without /proc nothing of
+ * any. Reads a few files for each process. */
 void in_use_find(const struct home *home, const struct env *env, unsigned uses, struct in_use *ret);
 void in_use_release(struct in_use *users);
 #define _cleanup_in_use_ _cleanup_(in_use_release)

@@ -1,5 +1,6 @@
 #include "cli/settle.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -347,18 +348,35 @@ int settle_env(struct session *s, struct env *env, const struct settle_options *
     return r;
 }
 
-bool settle_pending(const struct home *home, const char *env_name)
+/* Is there a dist-info folder in the layer, or the mark of one that went? */
+static bool has_dist_info(const struct env *env)
+{
+    _cleanup_free_ char *upper = env_upper(env), *python = inside_python_dir(env);
+    _cleanup_free_ char *site = python ? xasprintf("%s/lib/%s/site-packages", upper, python) : NULL;
+    DIR *dir = site ? opendir(site) : NULL;
+    const struct dirent *e;
+    bool found = false;
+    while (dir && !found && (e = readdir(dir)))
+        found = path_has_suffix(e->d_name, ".dist-info");
+    if (dir)
+        closedir(dir);
+    return found;
+}
+
+bool settle_pending(const struct home *home, const struct env *env)
 {
     struct control *control;
     json_t *answer = NULL;
-    if (control_connect(home, &control, NULL) < 0)
-        return false;
-    int r = control_call(control,
-                         json_pack("{s:s, s:s, s:b}", "do", "settle", "env", env_name, "due", 1),
-                         &answer, NULL);
-    control_close(control);
-    bool due = r == 0 && json_is_true(json_object_get(answer, "due"));
-    json_decref(r < 0 ? NULL : answer);
+    int r = control_connect(home, &control, NULL);
+    if (r == 0) {
+        json_t *ask = json_pack("{s:s, s:s, s:b}", "do", "settle", "env", env->name, "due", 1);
+        r = control_call(control, ask, &answer, NULL);
+        control_close(control);
+    }
+    if (r < 0) /* it is not in view */
+        return has_dist_info(env);
+    bool due = json_is_true(json_object_get(answer, "due"));
+    json_decref(answer);
     return due;
 }
 

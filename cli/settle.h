@@ -34,9 +34,9 @@ struct settle_options {
 int settle_env(struct session *s, struct env *env, const struct settle_options *options,
                struct settled *ret, struct verror *err);
 
-/* Does a running daemon know of packages that were touched inside since the last settling? Starts
- * none. */
-bool settle_pending(const struct home *home, const char *env_name);
+/* May packages have been touched inside since the last settling? A running daemon knows; of an
+ * environment that is not in view the layer on disk tells. Starts none. */
+bool settle_pending(const struct home *home, const struct env *env);
 /* Is it the reason of a generation that settling made? */
 bool settle_is_reason(const char *reason);
 

@@ -101,11 +101,10 @@ static void look_at(void *arg, const char *env, struct overlay *overlay)
     struct autosettle *a = l->autosettle;
     char **ready;
     size_t n;
-    int64_t quiet = overlay_quiet_ms(overlay);
-    int64_t until = INT64_C(1000) * a->quiet_s - quiet;
-    if (!overlay_wants_settling(overlay)) {
+    int64_t until = overlay_settling_ms(overlay, INT64_C(1000) * a->quiet_s);
+    if (until < 0) {
         return;
-    } else if (until <= 0 && !a->errand.pid) {
+    } else if (until == 0 && !a->errand.pid) {
         overlay_tried_settling(overlay);
         start_settling(a, l->home, env);
     } else if (!a->errand.pid && (ready = overlay_take_ready(overlay, AHEAD_MS, &n))) {

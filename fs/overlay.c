@@ -256,6 +256,8 @@ int overlay_open(const char *path, uint32_t slot, struct images *images, int wak
     ov->wake = wake;
     ov->due = upper_exists(&ov->upper);
     overlay_note(ov, NULL, NULL);
+    if (ov->due)
+        overlay_wake(ov);
     ov->n_buckets = BUCKETS_MIN;
     ov->buckets = xcalloc(ov->n_buckets, sizeof(struct onode *));
     ov->root = onode_new(ov, nodeid_of_table(slot, NODEID_TABLE_ROOT), S_IFDIR);

@@ -90,7 +90,9 @@ struct overlay {
     struct onode *moved;   /* folders with a redirect */
     struct onode *orphans; /* removed nodes of images: lookups are not counted for each */
     int wake;              /* an eventfd, written when settling begins to be wanted; or -1 */
-    bool due, tried;       /* overlay_is_due(); tried since */
+    bool due;              /* overlay_is_due() */
+    unsigned tries;        /* since then that did not settle it */
+    int64_t tried_ms;      /* of the monotonic clock: the last of them */
     bool settling;         /* overlay_begin_settling() */
     int64_t changed_ms;    /* of the monotonic clock: the last change */
     char **ready;          /* .dist-info folders that got a RECORD, at most READY_MAX */
@@ -140,6 +142,7 @@ void onode_touch(struct onode *dir); /* its entries changed now */
 /* Bytes of a file, or what a folder holds, changed. name: an entry that was made, removed or moved,
  * or NULL. */
 void overlay_note(struct overlay *ov, const struct onode *dir, const char *name);
+void overlay_wake(const struct overlay *ov); /* whoever has it settled */
 /* A child of a folder, whether or not the overlay knows the folder. */
 int overlay_child(const struct place *folder, const char *name, size_t len, struct place *ret);
 /* What is shown of a tree's node, with the attributes recorded for it. */

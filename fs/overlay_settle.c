@@ -880,7 +880,7 @@ static int64_t now_ms(void)
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-static void wake(const struct overlay *ov)
+void overlay_wake(const struct overlay *ov)
 {
     const uint64_t one = 1;
     if (ov->wake < 0)
@@ -900,7 +900,7 @@ static void add_ready(struct overlay *ov, const char *dist_info)
     ov->ready = xgrow(ov->ready, &ov->alloc_ready, ov->n_ready + 1, sizeof(char *));
     ov->ready[ov->n_ready++] = xstrdup(dist_info);
     if (ov->n_ready == 1)
-        wake(ov);
+        overlay_wake(ov);
 }
 
 void overlay_note(struct overlay *ov, const struct onode *dir, const char *name)
@@ -910,10 +910,10 @@ void overlay_note(struct overlay *ov, const struct onode *dir, const char *name)
     ov->changed_ms = now_ms();
     if (!name || (!in_package && !path_has_suffix(name, DIST_INFO)))
         return;
-    ov->tried = false;
+    ov->tries = 0;
     if (!ov->due) {
         ov->due = true;
-        wake(ov);
+        overlay_wake(ov);
     }
     if (in_package && strcmp(name, "RECORD") == 0 && onode_entry(dir, name, strlen(name)))
         add_ready(ov, folder);
@@ -927,27 +927,26 @@ bool overlay_is_due(struct overlay *ov)
     return due;
 }
 
-bool overlay_wants_settling(struct overlay *ov)
+int64_t overlay_settling_ms(struct overlay *ov, int64_t quiet_ms)
 {
+    enum { MOST_DOUBLINGS = 10 };
     overlay_lock(ov);
-    bool wants = ov->due && !ov->tried;
+    unsigned doublings = ov->tries < MOST_DOUBLINGS ? ov->tries : MOST_DOUBLINGS;
+    int64_t at = ov->changed_ms + quiet_ms, again = ov->tried_ms + (quiet_ms << doublings);
+    bool due = ov->due;
+    if (ov->tries && again > at)
+        at = again;
     overlay_unlock(ov);
-    return wants;
+    int64_t left = at - now_ms();
+    return !due ? -1 : left > 0 ? left : 0;
 }
 
 void overlay_tried_settling(struct overlay *ov)
 {
     overlay_lock(ov);
-    ov->tried = true;
+    ov->tries++;
+    ov->tried_ms = now_ms();
     overlay_unlock(ov);
-}
-
-int64_t overlay_quiet_ms(struct overlay *ov)
-{
-    overlay_lock(ov);
-    int64_t ms = now_ms() - ov->changed_ms;
-    overlay_unlock(ov);
-    return ms;
 }
 
 char **overlay_take_ready(struct overlay *ov, int64_t ms, size_t *n)

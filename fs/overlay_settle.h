@@ -75,11 +75,11 @@ int overlay_absorb(struct overlay *overlay, const struct sha256 *images, size_t 
 /* A .dist-info folder was touched since the last sweep, or the layer was there before this daemon.
  */
 bool overlay_is_due(struct overlay *overlay);
-/* The same, and nobody tried to settle it since. */
-bool overlay_wants_settling(struct overlay *overlay);
+/* In how many milliseconds it is to be settled, when that is due: once nothing was written for
+ * quiet_ms, and, behind each try that did not settle it (an installation was under way, another
+ * process had the environment's lock), after twice as long. 0: now; -1: it is not due. */
+int64_t overlay_settling_ms(struct overlay *overlay, int64_t quiet_ms);
 void overlay_tried_settling(struct overlay *overlay);
-/* Since the last change. */
-int64_t overlay_quiet_ms(struct overlay *overlay);
 /* Names of .dist-info folders whose RECORD was written at least `ms` ago, and takes them off the
  * list. malloc'ed, each too; NULL: none. */
 char **overlay_take_ready(struct overlay *overlay, int64_t ms, size_t *n);

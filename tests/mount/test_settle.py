@@ -413,13 +413,30 @@ class Alone(unittest.TestCase):
             (next(env.glob("lib/python3*/site-packages")) / "own.py").write_text("x = 1\n")
             time.sleep(2.5)  # nothing that concerns packages: no generation
             self.assertEqual(box.json("show", "e")["generation"], 2)
-            # An installation under way is left alone, for as long as it takes.
+            # An installation under way is left alone, for as long as it takes; then it is settled.
             site = next(env.glob("lib/python3*/site-packages"))
             harness.run([env / "bin" / "python", "-m", "pip", "-q", "install", "ns-one"], env=box.env)
-            os.unlink(site / "ns" / "one.py")
-            time.sleep(2.5)
+            (site / "ns" / "one.py").rename(env / "one.py")
+            time.sleep(4)
             self.assertEqual(box.json("show", "e")["generation"], 2)
-            self.assertEqual([p for p in box.processes().values() if "settle" in p], [])
+            self.assertTrue(box.json("show", "e")["unsettled"])
+            (env / "one.py").rename(site / "ns" / "one.py")
+            self.assertTrue(harness.wait_until(lambda: box.json("show", "e")["generation"] == 3, 30))
+
+    def test_what_a_daemon_left_is_settled_by_the_next(self):
+        with harness.Sandbox("alonenext") as box:
+            box.env.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=str(WHEELS), VENVFS_SETTLE="off")
+            env = box.create("e")
+            self.assertFalse(box.json("show", "e")["unsettled"])
+            harness.run([env / "bin" / "python", "-m", "pip", "-q", "install", "part"], env=box.env)
+            self.assertTrue(box.json("show", "e")["unsettled"])
+            box.venvfs("umount", "--all")
+            self.assertTrue(box.json("show", "e")["unsettled"])  # no daemon says so
+            box.env["VENVFS_SETTLE"] = "1"
+            harness.run([env / "bin" / "python", "-c", "pass"], env=box.env)  # starts the daemon
+            current = box.venvfs_home / "envs" / "e" / "current"
+            self.assertTrue(harness.wait_until(lambda: os.readlink(current) == "2.json", 30))
+            self.assertFalse(box.json("show", "e")["unsettled"])
 
     def test_a_list_that_stays_wrong_keeps_nobody_waiting(self):
         with harness.Sandbox("alonebad") as box:

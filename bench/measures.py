@@ -1,0 +1,46 @@
+"""The measures, each registered here and nowhere else. NAME is run by the function measure_NAME (a dash is an
+underscore) of its module, which takes a Bench."""
+import collections
+import importlib
+import os
+
+# by_default: without --only; the others take very long.
+Measure = collections.namedtuple("Measure", "name module by_default line")
+
+REGISTERED = (
+    Measure("create", "create", True, "a new environment of stored packages beside uv venv + uv pip sync; growth with files"),
+    Measure("unseen", "create", True, "a lock never seen whose packages are stored; one pin changed"),
+    Measure("import", "imports", True, "warm import of everything in a set, and its messages"),
+    Measure("fresh", "imports", True, "first import of a new environment, at once and 2 s after create"),
+    Measure("cold", "cold", True, "import with all caches dropped, beside the disk and squashfs (root)"),
+    Measure("parallel", "parallel", True, "1 to 16 processes importing at once, warm and in a new environment"),
+    Measure("edited", "imports", True, "warm import with 1,000 files written into site-packages"),
+    Measure("ingest", "ingest", True, "downloaded wheels into the store: time, MB/s, share of the compilers"),
+    Measure("disk", "disk", True, "bytes of one environment, of a second one, of all locks in one store"),
+    Measure("memory", "disk", True, "the daemon's memory with all sets in use"),
+    Measure("write", "writes", True, "pip install inside and rm -rf, beside a plain venv; messages"),
+    Measure("commit", "writes", True, "venvfs commit behind pip install, and a clone of it"),
+    Measure("changes", "changes", True, "clone, switch to another lock, rollback, remove, beside the same with uv"),
+    Measure("life", "life", True, "the life of a daemon and its environments"),
+    Measure("scale", "life", True, "many environments at once"),
+    Measure("message", "life", True, "what one message costs"),
+    Measure("fleet", "fleet", False, "two environments of each lock filled by pip alone, settled (half an hour)"),
+    Measure("fleet-uv", "fleet", False, "two environments of each lock: bytes and inodes beside uv's (gigabytes)"),
+)
+
+
+def here():
+    """The measures whose module is in this checkout."""
+    folder = os.path.dirname(os.path.abspath(__file__))
+    return [m for m in REGISTERED if os.path.exists(os.path.join(folder, m.module + ".py"))]
+
+
+def listed():
+    """The text of --list."""
+    return "\n".join("%-10s %s%s" % (m.name, m.line, "" if m.by_default else "; only when named") for m in here())
+
+
+def function(name):
+    """What runs a measure."""
+    module = next(m.module for m in here() if m.name == name)
+    return getattr(importlib.import_module(module), "measure_" + name.replace("-", "_"))

@@ -31,13 +31,13 @@ class Failed(Exception):
 
 # ---- running ----
 
-def run(argv, env=None, **kw):
-    """Runs a command to success; returns (seconds, standard output)."""
+def run(argv, env=None, codes=(0,), **kw):
+    """Runs a command that must end with one of the codes; returns (seconds, standard output)."""
     started = time.perf_counter()
     done = subprocess.run(argv, env=env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE, text=True, **kw)
     seconds = time.perf_counter() - started
-    if done.returncode:
+    if done.returncode not in codes:
         raise Failed("%s: exit %d\n%s" % (" ".join(argv), done.returncode, done.stderr))
     return seconds, done.stdout
 
@@ -113,6 +113,14 @@ def du(path, without=None):
 
 def site_packages(env):
     return glob.glob(os.path.join(env, "lib", "python3*", "site-packages"))[0]
+
+
+def make_removable(folder):
+    """Gives us write permission to all folders below: those beneath a hub are read-only."""
+    for base, dirs, _ in os.walk(folder):
+        for path in (os.path.join(base, name) for name in dirs):
+            if not os.path.islink(path) and not os.access(path, os.W_OK):
+                os.chmod(path, 0o700)
 
 
 def mounts_below(folder):
@@ -340,6 +348,8 @@ class Bench:
         for point in reversed(mounts_below(folder)):
             tool = ["umount", "-l"] if os.getuid() == 0 else ["fusermount3", "-u", "-z"]
             subprocess.run([*tool, point], **quiet)
+        if not mounts_below(folder):
+            make_removable(folder)
         subprocess.run(["rm", "-rf", "--one-file-system", folder], **quiet)
         if os.path.exists(folder):
             print("bench: could not remove %s; mounts there: %s" % (folder, mounts_below(folder)), file=sys.stderr)

@@ -6,8 +6,8 @@ import textwrap
 from report import grouped, label_of, ours, ratio_text, theirs, title_of
 
 WIDTH, MARGIN = 860, 18
-TITLE_CHARS, LABEL_CHARS = 29, 20  # a line of bold text, of plain text, in the widest of the fonts
-TITLE_X, LABEL_X, BARS_X, BARS_END, FIGURES_X = MARGIN, 242, 378, 618, 690
+TITLE_CHARS, LABEL_CHARS = 29, 22  # a line of bold text, of plain text, in the widest of the fonts
+TITLE_X, LABEL_X, BARS_X, BARS_END, FIGURES_X = MARGIN, 242, 392, 626, 696
 LINE, BAR, GAP = 19, 11, 9
 LIMIT = 1.5  # a longer bar is cut, and says so
 

@@ -330,7 +330,8 @@ class Bench:
 
     def finish(self):
         """Ends the daemons and removes the folder, undisturbed by another Ctrl-C."""
-        kept = [(number, signal.signal(number, signal.SIG_IGN)) for number in (signal.SIGINT, signal.SIGTERM)]
+        kept = [(number, signal.signal(number, signal.SIG_IGN)) for number in
+                (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
         try:
             self.clear(self.work)
         finally:

@@ -3,7 +3,7 @@ brings its background with it, so that it reads on a light page and on a dark on
 import html
 import textwrap
 
-from report import grouped, label_of, ours, ratio_text, theirs, title_of
+from report import grouped, label_of, ours, ratio_text, source, theirs, title_of
 
 WIDTH, MARGIN = 860, 18
 TITLE_CHARS, LABEL_CHARS = 29, 22  # a line of bold text, of plain text, in the widest of the fonts
@@ -55,11 +55,11 @@ def against(row):
 def alternative(result):
     """What the picture says, for who cannot see it."""
     said = "; ".join(sentence(row).replace("`", "") for row in shown(result))
-    return "Ratios of venvfs to plain directories, less is better. %s. %s" % (said, source(result))
+    return "Ratios of venvfs to plain directories, less is better. %s. %s" % (said, origin(result))
 
 
-def source(result):
-    return "%(command)s; %(venvfs)s; %(machine)s; %(date)s" % result
+def origin(result):
+    return "%s; %s" % (result["command"], source(result))
 
 
 def text(x, y, words, kind="", anchor=None):
@@ -111,7 +111,7 @@ def svg(result):
         y += height
     parts.insert(0, '<path d="M%g %g V%g" class="plain"/>' % (one, MARGIN + 24, y))
     y += 16
-    for line in textwrap.wrap(source(result), 130):
+    for line in textwrap.wrap(origin(result), 118):
         parts.append(text(MARGIN, y, line, "small"))
         y += 15
     head = [text(MARGIN, MARGIN + 10, "venvfs beside plain directories, shorter is better", "title"),

@@ -77,7 +77,17 @@ def grouped(rows):
     return list(found.items())
 
 
+def source(result):
+    """What was measured, where and when."""
+    return "; ".join(filter(None, (result["venvfs"], result.get("python"), result["machine"], result.get("user"),
+                                   result["date"])))
+
+
 # ---- the table ----
+
+def head(result):
+    return "# %s\n# %s" % (result["command"], source(result))
+
 
 def line_of(row):
     """A row of the table."""
@@ -115,7 +125,7 @@ def markdown(result):
             lines.append("| %s | %s | %s | %s |" % (name, ours(row), other,
                                                     "" if row["ratio"] is None else ratio_text(row["ratio"])))
     left = ["%s: %s" % (row["what"], row["left_out"].splitlines()[0]) for row in result["rows"] if row.get("left_out")]
-    lines += ["", "`%(command)s`, %(venvfs)s, %(machine)s, %(date)s." % result]
+    lines += ["", "`%s`: %s." % (result["command"], source(result))]
     if left:
         lines.append("Not measured: " + "; ".join(left) + ".")
     return "\n".join(lines)

@@ -5,6 +5,7 @@ import inspect
 import json
 import os
 import pathlib
+import platform
 import re
 import signal
 import subprocess
@@ -23,6 +24,7 @@ import measures
 import picture
 import report
 
+SOURCE = 'venvfs 0.1.0; Python 3.11.7; A "processor", 2 CPUs; root; 2026-01-31'
 USER = 65534  # nobody
 SVG = "{http://www.w3.org/2000/svg}"
 
@@ -47,7 +49,7 @@ def left_out(measure, what, why, failed=False):
 
 def result(*rows):
     return {"command": "bench/run --json <a> & b", "date": "2026-01-31", "venvfs": "venvfs 0.1.0",
-            "machine": "A \"processor\", 2 CPUs", "user": "root", "complete": True, "rows": list(rows)}
+            "machine": "A \"processor\", 2 CPUs", "user": "root", "python": "Python 3.11.7", "complete": True, "rows": list(rows)}
 
 
 SPREAD = report.Spread
@@ -128,11 +130,13 @@ class Running(unittest.TestCase):
                     os.chown(path, USER, USER)
             child = os.fork()
             if child == 0:
-                with contextlib.suppress(PermissionError):
-                    os.setgid(USER)
-                    os.setuid(USER)
-                harness.Bench.__new__(harness.Bench).clear(str(run))
-                os._exit(run.exists())
+                try:
+                    with contextlib.suppress(PermissionError):
+                        os.setgid(USER)
+                        os.setuid(USER)
+                    harness.Bench.__new__(harness.Bench).clear(str(run))
+                finally:
+                    os._exit(run.exists())
             self.assertEqual(os.waitpid(child, 0)[1], 0)
 
     def test_only_folders_of_runs_that_ended_are_swept(self):
@@ -219,7 +223,7 @@ class Markdown(unittest.TestCase):
             "| `rm -rf` of <all>: web | 3.6 s | 900 ms | 4.00 |",
             "| on disk: data | 370 MB | 1,253 MB | 0.30 |",
             "| a lock never seen | 124 ms |  |  |"])
-        self.assertIn("`bench/run --json <a> & b`, venvfs 0.1.0, A \"processor\", 2 CPUs, 2026-01-31.", lines)
+        self.assertIn("`bench/run --json <a> & b`: " + SOURCE + ".", lines)
         self.assertIn("Not measured: web, caches dropped: only root can drop the caches.", lines)
 
 
@@ -229,7 +233,7 @@ class Command(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.env = dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"))
-        self.program = self.stub("venvfs", 'case "$1" in --version) echo "venvfs 9" ;; python) echo /a/python ;; esac')
+        self.program = self.stub("venvfs", 'case "$1" in --version) echo "venvfs 9" ;; python) echo %s ;; esac' % sys.executable)
 
     def stub(self, name, script):
         path = self.folder / name
@@ -266,9 +270,8 @@ class Command(unittest.TestCase):
         self.assertEqual(said, report.markdown(result(*ALL)) + "\n")
         self.assertEqual(drawn.read_text(), picture.svg(result(*ALL)))
         table = self.bench("--from", earlier, "--only", "disk,cold").stdout.splitlines()
-        self.assertIn("bench/run --json <a> & b", table[0])
-        self.assertIn("A \"processor\", 2 CPUs; 2026-01-31", table[1])
-        self.assertEqual(table[2:], [report.line_of(DISK), report.line_of(COLD)])
+        self.assertEqual(table, ["# bench/run --json <a> & b", "# " + SOURCE,
+                                 report.line_of(DISK), report.line_of(COLD)])
 
     def test_a_measure_that_fails_is_a_row_and_the_next_one_runs(self):
         self.stub("cache/venvfs-bench/tools/bin/uv", "echo no index >&2; exit 9")
@@ -276,7 +279,8 @@ class Command(unittest.TestCase):
         said = self.bench("--only", "import,memory", "--venvfs", self.program, "--json", out, status=1).stdout
         written = json.loads(out.read_text())
         self.assertEqual([(r["measure"], r["within"]) for r in written["rows"]], [("import", False), ("memory", False)])
-        self.assertEqual((written["complete"], written["python"], written["venvfs"]), (True, "/a/python", "venvfs 9"))
+        self.assertEqual((written["complete"], written["python"], written["venvfs"]), 
+                         (True, "Python " + platform.python_version(), "venvfs 9"))
         self.assertEqual(said.count("no index"), 2)
         self.assertEqual(self.cache(), [])
 

@@ -39,7 +39,8 @@ def growth(bench):
             lock = os.path.join(folder, "lock%d.txt" % count)
             times[count].append(bench.create(env, "grow", lock, "--no-compile")[0])
             bench.remove("grow")
-    bench.compare("create", "20,000 files, few: 20", Spread(times[20000]), Spread(times[20]), 1.5, against="few")
+    bench.compare("create", "20,000 files, few: 20", Spread(times[20000]), Spread(times[20]), 1.5, against="few",
+                  title="a new environment of 20,000 files beside one of 20")
 
 
 def made_wheel(folder, name, count):

@@ -54,7 +54,8 @@ def with_bytecode(bench, name):
     # Of CPU time, since that is the same beside other work; where CPUs idle, the next row shows it.
     share = Spread([100 * theirs_ / (own_ + theirs_) for own_, theirs_ in zip(own.values, children.values)], "%")
     bench.row("ingest", name + ", interpreters' CPU time", share, bar="80 %", ok=share.median >= 80)
-    bench.compare("ingest", name + ", beside compiling alone", ours, Spread(alone), against="compileall")
+    bench.compare("ingest", name + ", beside compiling alone", ours, Spread(alone), against="compileall",
+                  label="beside compiling alone")
 
 
 def without_bytecode(bench, name):

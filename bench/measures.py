@@ -8,7 +8,7 @@ import os
 Measure = collections.namedtuple("Measure", "name module by_default line")
 
 REGISTERED = (
-    Measure("create", "create", True, "a new environment of stored packages beside uv venv + uv pip sync; growth with files"),
+    Measure("create", "create", True, "a new environment of stored packages beside uv's; growth with files"),
     Measure("unseen", "create", True, "a lock never seen whose packages are stored; one pin changed"),
     Measure("import", "imports", True, "warm import of everything in a set, and its messages"),
     Measure("fresh", "imports", True, "first import of a new environment, at once and 2 s after create"),

@@ -12,7 +12,8 @@ LINE, BAR, GAP = 19, 11, 9
 LIMIT = 1.5  # a longer bar is cut, and says so
 
 STYLE = """
-    text { font: 12px -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", Helvetica, Arial, sans-serif; fill: #1f2328 }
+    text { font: 12px -apple-system, "Segoe UI", "Noto Sans", "DejaVu Sans", Helvetica, Arial, sans-serif }
+    text { fill: #1f2328 }
     .page { fill: #ffffff; stroke: #d1d9e0 }
     .title { font-weight: 600 }
     .quiet { fill: #59636e }
@@ -74,7 +75,7 @@ def bar_of(row, y):
     width = max(1.5, min(ratio, LIMIT) * scale)
     top = y - BAR + 1
     parts = ['<rect x="%g" y="%g" width="%.1f" height="%d" rx="1.5" class="%s"/>' % (
-        BARS_X, top, width, BAR, "less" if ratio <= 1 else "more")]
+        BARS_X, top, width, BAR, "less" if round(ratio, 2) <= 1 else "more")]
     if ratio > LIMIT:
         x = BARS_X + width - 14
         parts.append('<path d="M%g %g l6 %d M%g %g l6 %d" class="cut" stroke-width="2"/>' % (

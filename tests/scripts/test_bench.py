@@ -55,8 +55,10 @@ def result(*rows):
 SPREAD = report.Spread
 WEB = row("create", "web, packages stored", SPREAD([0.009, 0.010, 0.012]), SPREAD([0.5, 0.6, 0.7]),
           title="a new environment", label="web", note="without bytecode")
-DATA = row("create", "data, packages stored", SPREAD([0.018]), SPREAD([1.8]), title="a new environment", label="data")
-REMOVED = row("write", "web, rm -rf", SPREAD([3.6]), SPREAD([0.9]), bar=1.25, title="`rm -rf` of <all>", label="web",
+DATA = row("create", "data, packages stored", SPREAD([0.018]), SPREAD([1.8]), title="a new environment",
+           label="data")
+REMOVED = row("write", "web, rm -rf", SPREAD([3.6]), SPREAD([0.9]), bar=1.25, title="`rm -rf` of <all>",
+              label="web",
               messages={"UNLINK": 40, "RMDIR": 2})
 DISK = row("disk", "data", report.Size(370_000_000), report.Size(1_253_000_000), title="on disk", label="data")
 UNSEEN = row("unseen", "data, lock never seen", SPREAD([0.124]), bar="250 ms", ok=True, title="a lock never seen")
@@ -158,8 +160,8 @@ class Registry(unittest.TestCase):
             self.assertEqual(list(inspect.signature(measures.function(name)).parameters), ["bench"], name)
 
     def test_no_measure_is_forgotten(self):
-        written = {name for path in BENCH.glob("*.py") for name in re.findall(r"^def measure_(\w+)\(", path.read_text(),
-                                                                               re.M)}
+        text = "".join(path.read_text() for path in BENCH.glob("*.py"))
+        written = set(re.findall(r"^def measure_(\w+)\(", text, re.M))
         self.assertEqual({m.name.replace("-", "_") for m in measures.here()}, written)
 
 
@@ -233,7 +235,8 @@ class Command(unittest.TestCase):
         self.addCleanup(folder.cleanup)
         self.folder = pathlib.Path(folder.name)
         self.env = dict(os.environ, XDG_CACHE_HOME=str(self.folder / "cache"))
-        self.program = self.stub("venvfs", 'case "$1" in --version) echo "venvfs 9" ;; python) echo %s ;; esac' % sys.executable)
+        self.program = self.stub("venvfs", 'case "$1" in --version) echo "venvfs 9" ;; python) echo %s ;; esac'
+                                 % sys.executable)
 
     def stub(self, name, script):
         path = self.folder / name

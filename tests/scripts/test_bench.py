@@ -49,7 +49,8 @@ def left_out(measure, what, why, failed=False):
 
 def result(*rows):
     return {"command": "bench/run --json <a> & b", "date": "2026-01-31", "venvfs": "venvfs 0.1.0",
-            "machine": "A \"processor\", 2 CPUs", "user": "root", "python": "Python 3.11.7", "complete": True, "rows": list(rows)}
+            "python": "Python 3.11.7", "machine": "A \"processor\", 2 CPUs", "user": "root", "complete": True,
+            "rows": list(rows)}
 
 
 SPREAD = report.Spread

@@ -91,6 +91,13 @@ class Figures(unittest.TestCase):
         self.assertIn("FAILED: uv: exit 1", report.line_of(left_out("x", "y", "uv: exit 1", failed=True)))
 
 
+    def test_the_header_names_command_machine_and_date(self):
+        header = report.header(["--only", "disk"], "venvfs 9", "/proc/self")
+        self.assertEqual((header["command"], header["venvfs"]), ("bench/run --only disk", "venvfs 9"))
+        self.assertRegex(header["date"], r"^\d{4}-\d\d-\d\d$")
+        self.assertRegex(header["machine"], r", \d+ CPUs, \d+ GiB, Linux [0-9.]+.*, proc, load [0-9.]+ before$")
+
+
 class Running(unittest.TestCase):
     def test_sides_take_turns_and_each_begins_a_round(self):
         calls = []

@@ -154,7 +154,8 @@ def file_system(path):
 
 
 def header(argv, venvfs, cache):
-    """What every output says of a run; the load tells a reader whether others disturbed it. venvfs: the line of its version; cache: where both sides lie."""
+    """What every output says of a run; the load tells a reader whether others disturbed it. venvfs: the line of its
+    version; cache: where both sides lie."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / (1 << 30)
     return {"command": " ".join(["bench/run"] + argv), "date": datetime.date.today().isoformat(), "venvfs": venvfs,
             "machine": "%s, %d CPUs, %.0f GiB, Linux %s, %s, load %.1f before" % (

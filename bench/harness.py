@@ -155,6 +155,8 @@ class Bench:
 
     # ---- both sides ----
 
+    site_packages = staticmethod(site_packages)
+
     def interpreter(self):
         """The path of --python, else of the first of the usual ones that is here."""
         wanted = [self.o.python] if self.o.python else USUAL_PYTHONS

@@ -22,9 +22,9 @@ REGISTERED = (
     Measure("write", "writes", True, "pip install inside and rm -rf, beside a plain venv; messages"),
     Measure("commit", "writes", True, "venvfs commit behind pip install, and a clone of it"),
     Measure("changes", "changes", True, "clone, switch to another lock, rollback, remove, beside the same with uv"),
-    Measure("life", "life", True, "the life of a daemon and its environments"),
-    Measure("scale", "life", True, "many environments at once"),
-    Measure("message", "life", True, "what one message costs"),
+    Measure("life", "life", True, "what changes of an environment take, and how often they wait for the disk"),
+    Measure("scale", "life", True, "more than a thousand environments in one hub"),
+    Measure("message", "life", True, "the daemon's CPU time for a message of each kind"),
     Measure("fleet", "fleet", False, "two environments of each lock filled by pip alone, settled (half an hour)"),
     Measure("fleet-uv", "fleet", False, "two environments of each lock: bytes and inodes beside uv's (gigabytes)"),
 )

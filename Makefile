@@ -21,8 +21,9 @@ install: build ## into PREFIX (/usr/local as root, else ~/.local)
 uninstall: ## remove exactly what `make install` put there
 	@scripts/uninstall
 
-bench: build ## the figures of the README, measured here: table and JSON
-	@bench/run
+bench: build ## the figures of the README, measured here: table, JSON and picture in BUILD (BENCH="--only ...")
+	@[ "$$(id -u)" != 0 ] || scripts/install-packages bench
+	@bench/run --venvfs '$(BUILD)/venvfs' --json '$(BUILD)/bench.json' --svg '$(BUILD)/bench.svg' $(BENCH)
 
 format: ## lay out our C files with clang-format
 	@scripts/sources | xargs clang-format -i

@@ -7,24 +7,22 @@
 # errors and audit events are the same. So importlib is given a copy of _io in which open_code is FileIO.
 # No function is replaced: get_data() is what it was to tracebacks, debuggers and subclasses.
 #
-# With a hook all stays as it is. Python does not tell of one; but without it open_code() takes "open"
-# from _io at each call, and a hook is asked first, for a name that no file can have. One that lets
-# such a name through to _io.open, and its answer back as it is, is not noticed.
+# With a hook all stays as it is. Python does not tell of one; but without it open_code() calls what
+# "open" is in _io, and a hook is asked first, for a name that no file can have. One that lets such a
+# name through to _io.open, and gives its answer back as it is, is not noticed.
 #
-# Each start compiles this. env/accelerator_pth.py leaves the comments out.
-from sys import modules
-import _io
+# Each start compiles this: it is short, and env/accelerator_pth.py leaves the comments out.
+import sys, _io
 
-loader = modules.get("_frozen_importlib_external")
-if getattr(loader, "_io", None) is _io: # the first time
-    name, open = "venvfs asks whether open_code has a hook\0", _io.open
-    _io.open = lambda *args: args
+external = sys.modules["_frozen_importlib_external"]
+if external._io is _io:  # the first time
+    open, name = _io.open, "venvfs asks whether open_code has a hook\0"
     try:
-        plain = _io.open_code(name) == (name, "rb")
+        _io.open = slice
+        if _io.open_code(name) == slice(name, "rb"):
+            external._io = type(_io)("_io")
+            external._io.__dict__.update(_io.__dict__, open=open, open_code=_io.FileIO)
     except Exception:
-        plain = False
+        pass
     finally:
         _io.open = open
-    if plain:
-        loader._io = type(_io)("_io")
-        loader._io.__dict__.update(_io.__dict__, open_code=_io.FileIO)

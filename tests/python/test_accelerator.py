@@ -325,8 +325,10 @@ if ctypes.pythonapi.PyFile_SetOpenCodeHook(ctypes.CDLL(%r).hook, ctypes.py_objec
             import sys, importlib.machinery
             import made, space
             events = []
-            sys.addaudithook(lambda name, args: name in ("open", "import", "exec", "marshal.loads")
-                             and events.append((name, [a if isinstance(a, (str, int)) else type(a).__name__ for a in args])))
+            def hook(name, args):
+                if name in ("open", "import", "exec", "marshal.loads"):
+                    events.append((name, [a if isinstance(a, (str, int)) else type(a).__name__ for a in args]))
+            sys.addaudithook(hook)
             import made.m1, made.m2, space.one
             made.__loader__.get_data(made.__file__)
             for path in ("/nowhere", "/", "/proc/version"):
@@ -538,7 +540,8 @@ class Imports(Case):
                 text = (importlib.resources.files("made") / "data.txt").read_bytes()
             else:
                 text = importlib.resources.read_binary("made", "data.txt")
-            print(pkgutil.get_data("made", "data.txt"), text, pkgutil.get_data("made", "m1.py").startswith(b"x = 1"))""")
+            source = pkgutil.get_data("made", "m1.py")
+            print(pkgutil.get_data("made", "data.txt"), text, source.startswith(b"x = 1"))""")
 
     @on_each_python
     def test_sourceless_and_extension_modules(self, there, absent):
@@ -630,6 +633,20 @@ class Tools(Case):
         made = new_folder() / "venv"
         runs(there, "-m", "venv", "--without-pip", made)
         self.assertEqual(list(site_of(made).iterdir()), [])
+
+    def test_uv_takes_no_notice(self):
+        uv = harness.tool("uv")
+        if not uv:
+            self.skipTest("uv is not here and no package index can be reached")
+        env = {**BOX.env, "UV_OFFLINE": "1", "UV_CACHE_DIR": str(BOX.root / "uv-cache")}
+        for words in (["list"], ["freeze"], ["check"], ["show", "-f", "made"]):
+            said = []
+            for place in (WITH[HELPED[-1]], WITHOUT[HELPED[-1]]):
+                done = harness.run([uv, "pip", *words, "--python", place / "bin" / "python"], env=env, cwd=BOX.home)
+                text = (done.stdout + done.stderr).replace(str(place), "ENV")
+                said.append(re.sub(r" in [0-9.]+m?s", "", text))
+            self.assertEqual(*said)
+            self.assertNotIn("_venvfs", said[0])
 
     def test_what_pip_installs_is_settled_without_it(self):
         wheel = harness.make_wheel(BOX.root, "late", "1.0", {"late.py": "v = 9\n"})

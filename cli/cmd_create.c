@@ -55,7 +55,7 @@ static int create(struct session *s, const struct create *o, const struct env_pl
         return r;
     a.next->system_site_packages = o->system_site_packages;
     if (o->no_accelerator)
-        settings_set(a.next, "import_hook", json_false());
+        settings_set_accelerator(a.next, false);
     if (o->locks.files.n)
         r = apply_locks(&a, &o->locks, err);
     if (r == 0)

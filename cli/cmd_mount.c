@@ -151,11 +151,17 @@ static const char *project_option(const struct mount_options *o)
         bool given;
         const char *name;
     } options[] = {
-        {o->python, "--python"},         {o->lock, "--lock"},
-        {o->locked, "--locked"},         {o->refresh, "--refresh"},
-        {o->choice.groups.n, "--group"}, {o->choice.extras.n, "--extra"},
-        {o->choice.no_dev, "--no-dev"},  {o->no_project, "--no-project"},
+        {o->python, "--python"},
+        {o->lock, "--lock"},
+        {o->locked, "--locked"},
+        {o->refresh, "--refresh"},
+        {o->choice.groups.n, "--group"},
+        {o->choice.extras.n, "--extra"},
+        {o->choice.no_dev, "--no-dev"},
+        {o->no_project, "--no-project"},
         {o->no_link, "--no-link"},
+        {o->accelerator, "--accelerator"},
+        {o->no_accelerator, "--no-accelerator"},
     };
     for (size_t i = 0; i < ARRAY_SIZE(options); i++)
         if (options[i].given)
@@ -206,7 +212,8 @@ int cmd_mount(int argc, char **argv)
          "leave the project itself out, now and later"},
         {0, "project", OPTION_FLAG, &o.with_project, NULL, "no longer leave it out"},
         {0, "no-accelerator", OPTION_FLAG, &o.no_accelerator, NULL,
-         "leave out _venvfs.pth, which makes imports faster"},
+         "leave out _venvfs.pth, which makes imports faster, now and later"},
+        {0, "accelerator", OPTION_FLAG, &o.accelerator, NULL, "no longer leave it out"},
         {0, "no-link", OPTION_FLAG, &o.no_link, NULL, "make no .venv; the path is in the hub"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},

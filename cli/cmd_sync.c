@@ -1,4 +1,6 @@
+#include "base/mem.h"
 #include "cli/commands.h"
+#include "cli/difference.h"
 #include "cli/editables.h"
 #include "cli/from_lock.h"
 #include "cli/print.h"
@@ -14,9 +16,20 @@ static const struct command_help help = {
 struct sync {
     const char *env, *python;
     struct lock_choice choice;
-    bool locked, offline, refresh, fallback, no_wait;
+    bool accelerator, no_accelerator, locked, offline, refresh, fallback, no_wait;
     size_t jobs;
 };
+
+/* It takes no lock to show _venvfs.pth or leave it out. */
+static bool is_accelerator_alone(const struct apply *a, const struct sync *o)
+{
+    const struct lock_choice *c = &o->choice;
+    if ((!o->accelerator && !o->no_accelerator) || o->python || o->refresh || c->files.n ||
+        c->groups.n || c->extras.n || c->no_dev)
+        return false;
+    _cleanup_free_ const char **locks = settings_words(a->next, "locks");
+    return !locks;
+}
 
 static int sync_env(struct session *s, const struct sync *o, struct verror *err)
 {
@@ -29,9 +42,13 @@ static int sync_env(struct session *s, const struct sync *o, struct verror *err)
     a.jobs = o->jobs;
     a.offline = o->offline;
     a.refresh = o->refresh;
-    r = apply_locks(&a, &o->choice, err);
-    if (r == 0)
-        r = apply_editables(&a, err);
+    if (o->accelerator || o->no_accelerator)
+        settings_set_accelerator(a.next, !o->no_accelerator);
+    if (!is_accelerator_alone(&a, o)) {
+        r = apply_locks(&a, &o->choice, err);
+        if (r == 0)
+            r = apply_editables(&a, err);
+    }
     if (r == 0 && a.reseed)
         r = apply_seed(&a, err);
     if (r == 0 && o->locked)
@@ -54,6 +71,9 @@ int cmd_sync(int argc, char **argv)
         {0, "no-dev", OPTION_FLAG, &o.choice.no_dev, NULL, "leave the group dev out"},
         {0, "locked", OPTION_FLAG, &o.locked, NULL, "fail instead of changing anything"},
         {0, "refresh", OPTION_FLAG, &o.refresh, NULL, "resolve what is not pinned again"},
+        {0, "no-accelerator", OPTION_FLAG, &o.no_accelerator, NULL,
+         "leave out _venvfs.pth, which makes imports faster, now and later"},
+        {0, "accelerator", OPTION_FLAG, &o.accelerator, NULL, "no longer leave it out"},
         {'j', "jobs", OPTION_NUMBER, &o.jobs, "N", "threads (default: one per CPU)"},
         {0, "offline", OPTION_FLAG, &o.offline, NULL, "start no download"},
         {0, "fallback", OPTION_FLAG, &o.fallback, NULL, "without FUSE, write plain files instead"},

@@ -25,7 +25,7 @@ static struct manifest *to_write(const struct manifest *m)
 {
     struct manifest *plain = manifest_copy(m);
     plain->bare = false;
-    settings_set(plain, "import_hook", json_false());
+    settings_set_accelerator(plain, false);
     return plain;
 }
 

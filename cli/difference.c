@@ -147,6 +147,11 @@ bool settings_flag(const struct manifest *m, const char *key)
     return m->settings && json_is_true(json_object_get(m->settings, key));
 }
 
+void settings_set_accelerator(struct manifest *m, bool shown)
+{
+    settings_set(m, "import_hook", shown ? NULL : json_false());
+}
+
 struct wheel_compile settings_compile(const struct manifest *m)
 {
     struct wheel_compile compile = {.enabled = !settings_flag(m, "no-compile"), .levels = 1};

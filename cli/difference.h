@@ -30,6 +30,8 @@ void settings_set_flag(struct manifest *m, const char *key, bool value);
 /* NULL-terminated, the strings borrowed; free() the array. NULL when absent. */
 const char **settings_words(const struct manifest *m, const char *key);
 bool settings_flag(const struct manifest *m, const char *key);
+/* Is _venvfs.pth shown (env/view.h)? Unless it was left out. */
+void settings_set_accelerator(struct manifest *m, bool shown);
 /* How its packages are compiled. */
 struct wheel_compile settings_compile(const struct manifest *m);
 

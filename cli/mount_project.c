@@ -154,8 +154,8 @@ static void bind_to(struct apply *a, const struct mount_options *o, const struct
         replace(&a->next->prompt, path_basename(project->dir));
     if (b->moved)
         print_note("moved here from %s", b->moved);
-    if (o->no_accelerator)
-        settings_set(a->next, "import_hook", json_false());
+    if (o->accelerator || o->no_accelerator)
+        settings_set_accelerator(a->next, !o->no_accelerator);
     if (o->no_project || o->with_project)
         settings_set_flag(a->next, "no-project", o->no_project);
 }

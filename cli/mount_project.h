@@ -11,8 +11,8 @@
 struct mount_options {
     const char *lock, *python;
     struct lock_choice choice; /* groups and extras; the files are the project's */
-    bool locked, refresh, with_project, no_project, no_link, no_accelerator, fallback, offline;
-    bool no_wait;
+    bool locked, refresh, with_project, no_project, no_link, accelerator, no_accelerator;
+    bool fallback, offline, no_wait;
     size_t jobs;
 };
 

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "env/accelerator-pth.h"
 #include "env/activation.h"
 #include "wheel/wheel.h"
 
@@ -128,8 +129,8 @@ static void add_file(struct fixed_table *t, const struct view *view, uint32_t it
 static void add_for_packages(struct fixed_table *t, const struct view *view, uint32_t site)
 {
     const struct manifest *m = &view->facts;
-    if (view->import_hook && version_at_least(m, 3, 8) && !version_at_least(m, 3, 14))
-        fixed_file(t, site, "_venvfs.pth", GENERATED_IMPORT_HOOK, VIEW_NO_LAYER, 0);
+    if (view->accelerator && version_at_least(m, 3, 8) && !version_at_least(m, 3, 14))
+        fixed_file(t, site, "_venvfs.pth", GENERATED_ACCELERATOR, VIEW_NO_LAYER, 0);
     add_installations(t, view, site);
     for (uint32_t i = 0; i < view->n_files; i++)
         add_file(t, view, i);
@@ -204,17 +205,6 @@ static void record_row(const struct view *view, uint32_t layer, struct strbuf *s
     strbuf_addf(sb, ",sha256=%s,%zu\n", base64, strlen(text));
 }
 
-/* From 3.8 to 3.13 importlib reads modules through io.open_code(), which asks of each file whether
- * it is a terminal: an ioctl, which the kernel never answers from a cache of a FUSE file system, so
- * that a warm import of 2,000 modules sends 2,000 messages and no other. FileIO does not ask. */
-static const char import_hook[] =
-    "# Lets importlib read modules without an ioctl for each (up to Python 3.13). Written by "
-    "venvfs.\n"
-    "import sys, _io; exec(\"def get_data(self, path):\\n with FileIO(str(path)) as file:\\n"
-    "  return file.read()\\nFileLoader.get_data = get_data\", {\"__name__\": \"_venvfs\", "
-    "\"FileIO\": _io.FileIO, "
-    "\"FileLoader\": sys.modules[\"_frozen_importlib_external\"].FileLoader})\n";
-
 static void add_file_text(const struct view *view, const struct view_file *f, struct strbuf *sb)
 {
     const struct image_script shebang = {.kind = IMAGE_SCRIPT_PYTHON};
@@ -240,8 +230,8 @@ void view_generated_text(const struct view *view, const struct view_generated *g
         script = image_script(view->layers[g->layer].image, g->item);
         script_text(&script, view->interpreter, sb);
         break;
-    case GENERATED_IMPORT_HOOK:
-        strbuf_addstr(sb, import_hook);
+    case GENERATED_ACCELERATOR:
+        strbuf_addstr(sb, accelerator_pth);
         break;
     case GENERATED_DIRECT_URL:
         strbuf_addstr(sb, view->strings + view->layers[g->layer].direct_url);

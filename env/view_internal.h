@@ -40,7 +40,7 @@ enum view_generated_kind {
     GENERATED_GITIGNORE,
     GENERATED_ACTIVATION,  /* item: index of activation_files */
     GENERATED_SCRIPT,      /* item: index of the image's scripts */
-    GENERATED_IMPORT_HOOK, /* _venvfs.pth */
+    GENERATED_ACCELERATOR, /* _venvfs.pth */
     GENERATED_DIRECT_URL,
     GENERATED_INSTALLER,
     GENERATED_FILE,   /* item: index of the view's own files */
@@ -70,7 +70,7 @@ struct view {
     uint32_t n_files;
     uint32_t n_layers, n_refs, n_merged, n_generated, n_conflicts;
     struct manifest facts; /* of the interpreter and the environment; no packages */
-    bool import_hook;      /* is _venvfs.pth shown? */
+    bool accelerator;      /* is _venvfs.pth shown? */
     char *address;
     char *interpreter;     /* ADDRESS/bin/python, for scripts */
     char *link_target;     /* where bin/python leads */

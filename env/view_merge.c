@@ -394,7 +394,7 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
         .platlibdir = copy_or_null(m->platlibdir),
     };
     copy_files(v, m);
-    v->import_hook = !json_is_false(json_object_get(m->settings, "import_hook"));
+    v->accelerator = !json_is_false(json_object_get(m->settings, "import_hook"));
     v->address = xstrdup(address);
     v->interpreter = xasprintf("%s/bin/python", address);
     if (m->executable == NULL)

@@ -11,7 +11,9 @@
  *      are symlinks whose target is the number: replaced by rename, they need no fsync of their
  *      own, the fsync of their folders by the first commit makes them durable together.
  *   3. A manifest is complete and fsynced before `current` names it.
- *   4. A commit costs two fsyncs: manifest, folder. The first commit adds one of ENVS.
+ *   4. A commit costs two fsyncs: manifest, folder. The first one makes the folder's own name and
+ *      the slot counter durable, too: by the same fsync where the file system orders names
+ *      (io_fsync_new_dir()), else by a third.
  */
 #include "env/envs.h"
 
@@ -323,13 +325,8 @@ static int swap_current(const struct env *env, const struct manifest *m, struct 
 /* The folder's names, and for the first generation the folder's own name and the slot counter. */
 static int make_durable(const struct env *env, const struct manifest *m, struct verror *err)
 {
-    _cleanup_free_ char *envs = path_dirname(env->dir);
-    int r = io_fsync_dir(env->dir);
-    if (r == 0 && m->generation == 1)
-        r = io_fsync_dir(envs);
-    if (r < 0)
-        return verror_errno(err, r, "making %s durable", env->dir);
-    return 0;
+    int r = m->generation == 1 ? io_fsync_new_dir(env->dir) : io_fsync_dir(env->dir);
+    return r < 0 ? verror_errno(err, r, "making %s durable", env->dir) : 0;
 }
 
 bool env_leaves_upper(const struct env *env, const struct manifest *m)

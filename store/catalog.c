@@ -16,10 +16,12 @@ enum { BUSY_MS = 120 * 1000 };
 
 enum query {
     Q_BEGIN,
+    Q_BEGIN_READING,
     Q_COMMIT,
     Q_ROLLBACK,
     Q_FIND_IMAGE,
     Q_FIND_IMAGE_BY_ID,
+    Q_FIND_MADE,
     Q_FIND_WHEEL,
     Q_FIND_BLOB,
     Q_CACHE_GET,
@@ -36,11 +38,16 @@ enum query {
 
 static const char *const queries[QUERIES] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
+    [Q_BEGIN_READING] = "BEGIN",
     [Q_COMMIT] = "COMMIT",
     [Q_ROLLBACK] = "ROLLBACK",
     [Q_FIND_IMAGE] = ("SELECT images.number, images.id FROM made JOIN images"
                       " ON images.number = made.image WHERE made.wheel = ?1 AND made.target = ?2"),
     [Q_FIND_IMAGE_BY_ID] = "SELECT number FROM images WHERE id = ?1",
+    [Q_FIND_MADE] =
+        ("SELECT images.number, images.id, images.name, images.version, wheels.filename FROM made"
+         " JOIN images ON images.number = made.image JOIN wheels ON wheels.id = made.wheel"
+         " WHERE made.wheel = ?1 AND made.target = ?2"),
     [Q_FIND_WHEEL] = "SELECT filename FROM wheels WHERE id = ?1",
     [Q_FIND_BLOB] = "SELECT pack, frame, start, size FROM blobs WHERE id = ?1",
     [Q_CACHE_GET] = "SELECT value FROM cache WHERE key = ?1",
@@ -325,6 +332,11 @@ int catalog_begin(struct catalog *c, struct verror *err)
     return run_query(c, Q_BEGIN, err);
 }
 
+int catalog_begin_reading(struct catalog *c, struct verror *err)
+{
+    return run_query(c, Q_BEGIN_READING, err);
+}
+
 int catalog_commit(struct catalog *c, struct verror *err)
 {
     return run_query(c, Q_COMMIT, err);
@@ -366,6 +378,32 @@ int catalog_find_image(struct catalog *c, const struct sha256 *wheel, const char
     done(stmt);
     if (r == 0)
         *ret = found;
+    return r;
+}
+
+int catalog_find_made(struct catalog *c, const struct sha256 *wheel, const char *target,
+                      struct store_made *ret, struct verror *err)
+{
+    sqlite3_stmt *stmt;
+    int r = get(c, Q_FIND_MADE, &stmt, err);
+    if (r < 0)
+        return r;
+    bind_id(stmt, 1, wheel);
+    bind_text(stmt, 2, target);
+    struct store_image image;
+    r = catalog_step(c, stmt, err);
+    if (r == 1)
+        r = catalog_column_u32(c, stmt, 0, &image.number, err);
+    else if (r == 0)
+        r = -ENOENT;
+    if (r == 0)
+        r = catalog_column_id(c, stmt, 1, &image.id, err);
+    if (r == 0)
+        *ret = (struct store_made){.image = image,
+                                   .name = xstrdup(catalog_column_text(stmt, 2)),
+                                   .version = xstrdup(catalog_column_text(stmt, 3)),
+                                   .wheel_filename = xstrdup(catalog_column_text(stmt, 4))};
+    done(stmt);
     return r;
 }
 

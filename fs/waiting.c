@@ -29,10 +29,10 @@ void waiting_begin(struct waiting *w)
 
 static void set_blocking(struct waiting *w, int fd, bool blocking)
 {
-    int flags = fcntl(fd, F_GETFL);
-    if (w->blocking == blocking || flags < 0)
+    if (w->blocking == blocking)
         return;
-    if (fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) == 0)
+    int flags = fcntl(fd, F_GETFL);
+    if (flags >= 0 && fcntl(fd, F_SETFL, blocking ? flags & ~O_NONBLOCK : flags | O_NONBLOCK) == 0)
         w->blocking = blocking;
 }
 

@@ -2,6 +2,7 @@
 """What those see of a switch who watch files with inotify, and that telling them changes nothing."""
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -43,6 +44,13 @@ def setUpModule():
         BOX.venvfs("install", "-n", "warm", wheel)
 
 
+def wait_until_told():
+    """A command may end before everybody has heard; the environment's lock is held until then."""
+    for lock in (BOX.venvfs_home / "envs").glob("*/lock"):
+        with contextlib.suppress(FileNotFoundError), open(lock, "r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+
+
 class Inotify:
     def __init__(self, *paths, mask=MODIFY | ATTRIB | MOVED | CREATE | DELETE | DELETE_SELF):
         self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -58,6 +66,7 @@ class Inotify:
 
     def read(self):
         """{(label of the watch, mask without IS_DIR, name)}: what has come; none is lost."""
+        wait_until_told()
         found = set()
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -83,6 +92,7 @@ class Case(unittest.TestCase):
         self.upper = BOX.venvfs_home / "envs" / self.name / "upper"
 
     def watch(self, *paths, **options):
+        wait_until_told()
         watch = Inotify(*paths, **options)
         self.addCleanup(watch.close)
         return watch

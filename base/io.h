@@ -39,10 +39,10 @@ int io_read_fileat(int dirfd, const char *path, struct strbuf *sb, size_t limit)
 int io_fsync(int fd);
 int io_fsync_dir(const char *path);
 /* Does an fsync on the file system of fd make durable whatever was done to names before it, there
- * and elsewhere in it? POSIX promises nothing of the kind. ext4's journal is committed whole (without
- * one, and in ext2, ext4_sync_parent() writes the folders above a new inode), the logs of XFS and
- * bcachefs are forced up to the inode's last change in their order, F2FS writes a checkpoint for a
- * folder. Btrfs logs single inodes: false, as for all that are not known. */
+ * and elsewhere in it? POSIX promises nothing of the kind. ext4's journal is committed whole
+ * (without one, and in ext2, ext4_sync_parent() writes the folders above a new inode), the logs of
+ * XFS and bcachefs are forced up to the inode's last change in their order, F2FS writes a
+ * checkpoint for a folder. Btrfs logs single inodes: false, as for all that are not known. */
 bool io_orders_names(int fd);
 /* Makes a folder that is new durable: its names, its own name in the folder above, and what was
  * renamed there before. That takes an fsync of each, the new one first, or where io_orders_names()

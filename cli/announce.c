@@ -208,8 +208,8 @@ int announce_switch(const struct home *home, const char *env_name, announce_atta
         return announce_here(home, env_name, attach, err);
     bool started = start_announcer(home, env_name, attach, ends);
     (void)close(ends[1]);
-    int r = started ? take_result(ends[0], env_name, err)
-                    : announce_here(home, env_name, attach, err);
+    int r =
+        started ? take_result(ends[0], env_name, err) : announce_here(home, env_name, attach, err);
     (void)close(ends[0]);
     return r;
 }

@@ -111,8 +111,7 @@ static bool read_words(const char *line, struct lock_pin *pin)
                 return false;
         } else if (hash_ok(p, n)) {
             pin->hashes = xgrow(pin->hashes, &alloc, pin->n_hashes + 1, sizeof(*pin->hashes));
-            pin->hashes[pin->n_hashes++] =
-                xstrndup(p + strlen("--hash="), n - strlen("--hash="));
+            pin->hashes[pin->n_hashes++] = xstrndup(p + strlen("--hash="), n - strlen("--hash="));
         } else {
             return false;
         }

@@ -405,6 +405,14 @@ static bool starts_with(const char *s, const char *end, const char *prefix)
     return (size_t)(end - s) >= n && memcmp(s, prefix, n) == 0;
 }
 
+/* One package, and no more, as far as can be seen without reading it. */
+static bool is_line_of_one(const char *s, const char *end)
+{
+    static const char first[] = "{\"name\":", key[] = "\"name\"";
+    return starts_with(s, end, first) &&
+           !memmem(s + sizeof(first), (size_t)(end - s) - sizeof(first), key, sizeof(key) - 1);
+}
+
 /* False: it is laid out in another way, as by somebody's editor. */
 static bool find_lines(const char *text, size_t len, struct layout *ret)
 {
@@ -416,16 +424,15 @@ static bool find_lines(const char *text, size_t len, struct layout *ret)
         return false;
     *ret = (struct layout){.head = (size_t)(at - text), .lines = at + sizeof(key) - 1, .end = end};
     const char *s = ret->lines;
-    while (starts_with(s, end, "\n  {")) {
-        const char *line_end = memchr(s + 1, '\n', (size_t)(end - s - 1));
-        if (!line_end)
+    for (bool more = true; more && starts_with(s, end, "\n  {");) {
+        const char *line = s + strlen("\n  ");
+        const char *line_end = memchr(line, '\n', (size_t)(end - line));
+        if (!line_end || line_end - line < 16 || !is_line_of_one(line, line_end))
             return false;
-        bool more = line_end[-1] == ',';
+        more = line_end[-1] == ',';
         ret->n_lines++;
         s = line_end;
-        if (!more)
-            break;
-        if (!starts_with(s, end, "\n  {"))
+        if (more && !starts_with(s, end, "\n  {"))
             return false;
     }
     const char *rest = ret->n_lines ? last : "]\n}\n";
@@ -438,7 +445,7 @@ static const char *take_text(const char **s, const char *end, const char *key, s
     if (!starts_with(*s, end, key))
         return NULL;
     const char *text = *s + strlen(key), *p = text;
-    while (p < end && *p > 0x1f && *p < 0x7f && *p != '"' && *p != '\\')
+    while (p<end && * p> 0x1f && *p < 0x7f && *p != '"' && *p != '\\')
         p++;
     if (p == end || *p != '"')
         return NULL;

@@ -405,12 +405,15 @@ static bool starts_with(const char *s, const char *end, const char *prefix)
     return (size_t)(end - s) >= n && memcmp(s, prefix, n) == 0;
 }
 
-/* One package, and no more, as far as can be seen without reading it. */
+/* One package, and no more, as far as can be seen without reading it: another object's '{' may be
+ * that of a record within. */
 static bool is_line_of_one(const char *s, const char *end)
 {
     static const char first[] = "{\"name\":", key[] = "\"name\"";
+    size_t head = sizeof(first) - 1;
     return starts_with(s, end, first) &&
-           !memmem(s + sizeof(first), (size_t)(end - s) - sizeof(first), key, sizeof(key) - 1);
+           (!memchr(s + head, '{', (size_t)(end - s) - head) ||
+            !memmem(s + head, (size_t)(end - s) - head, key, sizeof(key) - 1));
 }
 
 /* False: it is laid out in another way, as by somebody's editor. */
@@ -454,6 +457,24 @@ static const char *take_text(const char **s, const char *end, const char *key, s
     return text;
 }
 
+/* The same of a number from 1 to max without a leading zero; 0: something else. */
+static int64_t take_number(const char **s, const char *end, const char *key, int64_t max)
+{
+    if (!starts_with(*s, end, key))
+        return 0;
+    const char *p = *s + strlen(key);
+    int64_t n = 0;
+    if (p < end && *p == '0')
+        return 0;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        if (n > (max - (*p - '0')) / 10)
+            return 0;
+        n = n * 10 + (*p - '0');
+    }
+    *s = p;
+    return n;
+}
+
 static bool take_flag(const char **s, const char *end, const char *text)
 {
     bool there = starts_with(*s, end, text);
@@ -465,25 +486,23 @@ static bool take_flag(const char **s, const char *end, const char *text)
  * it is another, of which nothing was taken. */
 static bool take_line(const char *s, const char *end, struct manifest_package *p)
 {
+    static const char entered[] = ",\"entered_ns\":";
     size_t name_len, version_len, id_len, wheel_len;
-    uint64_t number = 0;
     const char *name = take_text(&s, end, "{\"name\":\"", &name_len);
     const char *version = name ? take_text(&s, end, ",\"version\":\"", &version_len) : NULL;
-    static const char image[] = ",\"image\":";
-    if (!version || !starts_with(s, end, image))
-        return false;
-    s += sizeof(image) - 1;
-    if (s == end || *s < '1' || *s > '9')
-        return false;
-    for (; s < end && *s >= '0' && *s <= '9' && number <= MANIFEST_MAX_IMAGE; s++)
-        number = number * 10 + (uint64_t)(*s - '0');
-    const char *id = take_text(&s, end, ",\"id\":\"", &id_len);
+    int64_t number = version ? take_number(&s, end, ",\"image\":", MANIFEST_MAX_IMAGE) : 0;
+    const char *id = number ? take_text(&s, end, ",\"id\":\"", &id_len) : NULL;
     const char *wheel = id ? take_text(&s, end, ",\"wheel\":\"", &wheel_len) : NULL;
-    if (!wheel || number > MANIFEST_MAX_IMAGE || !sha256_from_base64(id, id_len, &p->image.id) ||
+    if (!wheel || !sha256_from_base64(id, id_len, &p->image.id) ||
         !sha256_from_hex(wheel, wheel_len, &p->wheel))
         return false;
     p->requested = take_flag(&s, end, ",\"requested\":true");
     p->seed = take_flag(&s, end, ",\"seed\":true");
+    if (starts_with(s, end, entered)) {
+        p->entered_ns = take_number(&s, end, entered, INT64_MAX);
+        if (!p->entered_ns)
+            return false;
+    }
     if (!starts_with(s, end, "}") || s + 1 != end)
         return false;
     p->image.number = (uint32_t)number;

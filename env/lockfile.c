@@ -29,6 +29,23 @@ void lock_result_release(struct lock_result *result)
 
 /* ---- which pins are stored ---- */
 
+/* The wheels of the store where they are few, so that most of a lock's hashes need no look-up. */
+struct known_wheels {
+    struct sha256 *ids; /* sorted; NULL: not known */
+    size_t n;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+    return sha256_cmp(a, b);
+}
+
+static bool may_be_stored(const struct known_wheels *known, const struct sha256 *wheel)
+{
+    return !known->ids ||
+           (known->n && bsearch(wheel, known->ids, known->n, sizeof(*wheel), compare_ids));
+}
+
 /* The image of one wheel, if the wheel fits the target. *rank: the lower the better. */
 static int stored_image(const struct lock_job *job, const struct sha256 *wheel,
                         struct lock_found *ret, int *rank, struct verror *err)
@@ -59,8 +76,8 @@ static int stored_choice(const struct lock_job *job, const struct lock_pin *pin,
     return stored_image(job, &wheel, ret, &rank, NULL);
 }
 
-static int find_stored(const struct lock_job *job, const struct lock_pin *pin,
-                       struct lock_found *ret, struct verror *err)
+static int find_stored(const struct lock_job *job, const struct known_wheels *known,
+                       const struct lock_pin *pin, struct lock_found *ret, struct verror *err)
 {
     int best = -1;
     for (size_t i = 0; i < pin->n_hashes && !pin->no_binary; i++) {
@@ -69,7 +86,7 @@ static int find_stored(const struct lock_job *job, const struct lock_pin *pin,
         struct lock_found found;
         int rank, r;
         if (strncmp(hash, "sha256:", 7) != 0 ||
-            !sha256_from_hex(hash + 7, strlen(hash + 7), &wheel))
+            !sha256_from_hex(hash + 7, strlen(hash + 7), &wheel) || !may_be_stored(known, &wheel))
             continue;
         r = stored_image(job, &wheel, &found, &rank, err);
         if (r < 0 && r != -ENOENT)
@@ -87,12 +104,20 @@ static int find_stored(const struct lock_job *job, const struct lock_pin *pin,
 static int find_all_stored(const struct lock_job *job, const struct lock_plan *plan,
                            struct lock_found *found, struct verror *err)
 {
+    struct known_wheels known = {.ids = NULL};
+    size_t hashes = 0;
     int r = store_reading_begin(job->store, err);
     if (r < 0)
         return r;
+    for (size_t i = 0; i < plan->n_pins; i++)
+        hashes += plan->pins[i].n_hashes;
+    r = store_wheel_ids(job->store, hashes, &known.ids, &known.n, err);
+    if (r == -E2BIG)
+        r = 0;
     for (size_t i = 0; i < plan->n_pins && r == 0; i++)
-        r = find_stored(job, &plan->pins[i], &found[i], err);
+        r = find_stored(job, &known, &plan->pins[i], &found[i], err);
     store_reading_end(job->store);
+    free(known.ids);
     return r;
 }
 

@@ -22,6 +22,7 @@ enum query {
     Q_FIND_IMAGE,
     Q_FIND_IMAGE_BY_ID,
     Q_FIND_MADE,
+    Q_WHEEL_IDS,
     Q_FIND_WHEEL,
     Q_FIND_BLOB,
     Q_CACHE_GET,
@@ -48,6 +49,7 @@ static const char *const queries[QUERIES] = {
         ("SELECT images.number, images.id, images.name, images.version, wheels.filename FROM made"
          " JOIN images ON images.number = made.image JOIN wheels ON wheels.id = made.wheel"
          " WHERE made.wheel = ?1 AND made.target = ?2"),
+    [Q_WHEEL_IDS] = "SELECT id FROM wheels ORDER BY id LIMIT ?1",
     [Q_FIND_WHEEL] = "SELECT filename FROM wheels WHERE id = ?1",
     [Q_FIND_BLOB] = "SELECT pack, frame, start, size FROM blobs WHERE id = ?1",
     [Q_CACHE_GET] = "SELECT value FROM cache WHERE key = ?1",
@@ -422,6 +424,32 @@ int catalog_find_image_by_id(struct catalog *c, const struct sha256 *id, uint32_
         r = -ENOENT;
     done(stmt);
     return r;
+}
+
+int catalog_wheel_ids(struct catalog *c, size_t most, struct sha256 **ret, size_t *n,
+                      struct verror *err)
+{
+    sqlite3_stmt *stmt;
+    int r = get(c, Q_WHEEL_IDS, &stmt, err);
+    if (r < 0)
+        return r;
+    bind_u64(stmt, 1, most + 1);
+    _cleanup_free_ struct sha256 *ids = xcalloc(most + 1, sizeof(*ids));
+    size_t count = 0;
+    while ((r = catalog_step(c, stmt, err)) == 1 && count <= most) {
+        r = catalog_column_id(c, stmt, 0, &ids[count], err);
+        if (r < 0)
+            break;
+        count++;
+    }
+    done(stmt);
+    if (r < 0)
+        return r;
+    if (count > most)
+        return -E2BIG;
+    *ret = steal_ptr(ids);
+    *n = count;
+    return 0;
 }
 
 int catalog_find_wheel(struct catalog *c, const struct sha256 *id, char **filename,

@@ -40,6 +40,9 @@ int catalog_find_image(struct catalog *c, const struct sha256 *wheel, const char
                        struct store_image *ret, struct verror *err);
 int catalog_find_made(struct catalog *c, const struct sha256 *wheel, const char *target,
                       struct store_made *ret, struct verror *err);
+/* -E2BIG: there are more than `most`. */
+int catalog_wheel_ids(struct catalog *c, size_t most, struct sha256 **ret, size_t *n,
+                      struct verror *err);
 int catalog_find_image_by_id(struct catalog *c, const struct sha256 *id, uint32_t *number,
                              struct verror *err);
 int catalog_find_wheel(struct catalog *c, const struct sha256 *id, char **filename,

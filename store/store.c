@@ -369,6 +369,18 @@ int store_find_made(struct store *store, const struct sha256 *wheel, const char 
     return r;
 }
 
+int store_wheel_ids(struct store *store, size_t most, struct sha256 **ret, size_t *n,
+                    struct verror *err)
+{
+    struct catalog *catalog;
+    int r = store_catalog(store, &catalog, err);
+    if (r < 0)
+        return r;
+    r = catalog_wheel_ids(catalog, most, ret, n, err);
+    store_catalog_done(store);
+    return r;
+}
+
 void store_made_release(struct store_made *made)
 {
     free(made->name);

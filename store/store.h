@@ -78,6 +78,11 @@ struct store_made {
 int store_find_made(struct store *store, const struct sha256 *wheel, const char *target,
                     struct store_made *ret, struct verror *err);
 void store_made_release(struct store_made *made);
+/* The digests of all wheels that are known, sorted (sha256_cmp()): a lock names twenty wheels for
+ * each that is stored, and a look-up in the catalog costs as much as ten rows. malloc'ed. -E2BIG:
+ * there are more than `most`. */
+int store_wheel_ids(struct store *store, size_t most, struct sha256 **ret, size_t *n,
+                    struct verror *err);
 
 /* Between these two, look-ups see one state of the catalog and cost four system calls less each.
  * Nothing may be changed and no other process waited for: a reader keeps the write-ahead log from

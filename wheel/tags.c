@@ -71,7 +71,7 @@ static int rank_of(const struct wheel_target *target, const char *tag, int best)
 {
     size_t n = best < 0 ? target->n_tags : (size_t)best;
     for (size_t i = 0; i < n; i++)
-        if (strcmp(target->tags[i], tag) == 0)
+        if (target->tags[i][0] == tag[0] && strcmp(target->tags[i], tag) == 0)
             return (int)i;
     return best;
 }

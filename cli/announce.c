@@ -203,10 +203,11 @@ int announce_switch(const struct home *home, const char *env_name, announce_atta
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return announce_here(home, env_name, attach, err);
-    bool started = start_announcer(home, env_name, attach, ends);
+    start_announcer(home, env_name, attach, ends);
     (void)close(ends[1]);
-    int r =
-        started ? take_result(ends[0], env_name, err) : announce_here(home, env_name, attach, err);
+    int r;
+    if (!take_result(ends[0], &r, err))
+        r = announce_here(home, env_name, attach, err);
     (void)close(ends[0]);
     return r;
 }

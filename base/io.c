@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -13,6 +14,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -210,6 +212,30 @@ int io_fsync_dir(const char *path)
 {
     _cleanup_close_ int fd = io_open(path, O_RDONLY | O_DIRECTORY, 0);
     return fd < 0 ? fd : io_fsync(fd);
+}
+
+bool io_orders_names(int fd)
+{
+    struct statfs fs;
+    if (fstatfs(fd, &fs) < 0)
+        return false;
+    switch ((unsigned long)fs.f_type & 0xffffffff) {
+    case EXT4_SUPER_MAGIC: /* and ext2, ext3 */
+    case XFS_SUPER_MAGIC:
+    case F2FS_SUPER_MAGIC:
+    case 0xca451a4e: /* bcachefs */
+        return true;
+    default:
+        return false;
+    }
+}
+
+int io_fsync_new_dir(const char *path)
+{
+    _cleanup_free_ char *above = path_dirname(path);
+    _cleanup_close_ int fd = io_open(path, O_RDONLY | O_DIRECTORY, 0);
+    int r = fd < 0 ? fd : io_fsync(fd);
+    return r < 0 || io_orders_names(fd) ? r : io_fsync_dir(above);
 }
 
 int io_rename(const char *from, const char *to)

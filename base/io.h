@@ -9,6 +9,7 @@
 #ifndef VENVFS_BASE_IO_H
 #define VENVFS_BASE_IO_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -37,6 +38,16 @@ int io_read_fileat(int dirfd, const char *path, struct strbuf *sb, size_t limit)
 
 int io_fsync(int fd);
 int io_fsync_dir(const char *path);
+/* Does an fsync on the file system of fd make durable whatever was done to names before it, there
+ * and elsewhere in it? POSIX promises nothing of the kind. ext4's journal is committed whole
+ * (without one, and in ext2, ext4_sync_parent() writes the folders above a new inode), the logs of
+ * XFS and bcachefs are forced up to the inode's last change in their order, F2FS writes a
+ * checkpoint for a folder. Btrfs logs single inodes: false, as for all that are not known. */
+bool io_orders_names(int fd);
+/* Makes a folder that is new durable: its names, its own name in the folder above, and what was
+ * renamed there before. That takes an fsync of each, the new one first, or where io_orders_names()
+ * of the new one alone. Files in it are made durable before, each by its own fsync. */
+int io_fsync_new_dir(const char *path);
 int io_rename(const char *from, const char *to);
 int io_renameat(int fromfd, const char *from, int tofd, const char *to);
 int io_unlinkat(int dirfd, const char *path, int flags);

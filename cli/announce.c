@@ -1,14 +1,18 @@
 #include "cli/announce.h"
 
+#include <errno.h>
 #include <fcntl.h>
 #include <linux/magic.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/io.h"
 #include "base/mem.h"
+#include "base/strbuf.h"
 #include "cli/session.h"
 #include "fs/announce.h"
 
@@ -75,7 +79,7 @@ static bool do_step(int env, struct control *control)
     return more;
 }
 
-void announce_switch(const struct home *home, struct control *control, const char *env_name,
+static void announce(const struct home *home, struct control *control, const char *env_name,
                      const json_t *answer)
 {
     if (!json_is_true(json_object_get(answer, "announce")))
@@ -88,4 +92,122 @@ void announce_switch(const struct home *home, struct control *control, const cha
                            NULL);
     while (env >= 0 && do_step(env, control))
         ;
+}
+
+/* ---- in another process ---- */
+
+/* What attach() said, as JSON in a pipe. */
+static void tell_result(int pipe, int r, const struct verror *err)
+{
+    json_t *o = json_pack("{s:i, s:i, s:s?, s:s?}", "result", r, "errnum", err->errnum, "message",
+                          err->message, "hint", err->hint);
+    char *text = o ? json_dumps(o, JSON_COMPACT) : NULL;
+    if (text)
+        (void)io_write_all(pipe, text, strlen(text));
+    free(text);
+    json_decref(o);
+}
+
+/* False: nothing came, for want of a process that would have said it. */
+static bool take_result(int pipe, int *ret, struct verror *err)
+{
+    enum { MAX_RESULT = 1 << 20 };
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    json_t *o = io_read_to_end(pipe, &text, MAX_RESULT) == 0
+                    ? json_loadb(text.buf, text.len, 0, NULL)
+                    : NULL;
+    const char *message = json_string_value(json_object_get(o, "message"));
+    const char *hint = json_string_value(json_object_get(o, "hint"));
+    bool said = json_is_object(o);
+    *ret = (int)json_integer_value(json_object_get(o, "result"));
+    if (said && *ret < 0)
+        verror_set(err, (int)json_integer_value(json_object_get(o, "errnum")), "%s",
+                   message ? message : "unknown error");
+    if (said && *ret < 0 && hint)
+        verror_hint(err, "%s", hint);
+    json_decref(o);
+    return said;
+}
+
+/* What the caller was given by others, as the ends of pipes that somebody reads to the end. */
+static void leave_files(void)
+{
+    enum { FEW = 256 };
+    for (int fd = STDERR_FILENO + 1; fd < FEW; fd++) {
+        int flags = fcntl(fd, F_GETFD);
+        if (flags >= 0 && !(flags & FD_CLOEXEC))
+            (void)close(fd);
+    }
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    for (int fd = STDIN_FILENO; null >= 0 && fd <= STDERR_FILENO; fd++)
+        (void)dup2(null, fd);
+}
+
+static void be_announcer(const struct home *home, const char *env_name, announce_attach_fn attach,
+                         int pipe)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    struct control *control;
+    json_t *answer = NULL;
+    leave_files();
+    (void)!chdir("/");
+    int r = control_connect(home, &control, &err);
+    bool connected = r == 0;
+    if (connected)
+        r = attach(control, env_name, &answer, &err);
+    tell_result(pipe, r, &err);
+    (void)close(pipe);
+    if (r == 0)
+        announce(home, control, env_name, answer);
+    if (connected)
+        control_close(control);
+    json_decref(answer);
+}
+
+/* The announcer, by a process in between, which its parent waits for. Where there can be none, the
+ * pipe ends with nothing in it. */
+static void start_announcer(const struct home *home, const char *env_name,
+                            announce_attach_fn attach, const int ends[2])
+{
+    pid_t between = fork();
+    if (between == 0) {
+        (void)close(ends[0]);
+        if (fork() == 0)
+            be_announcer(home, env_name, attach, ends[1]);
+        _exit(0);
+    }
+    while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
+        ;
+}
+
+/* In this one. */
+static int announce_here(const struct home *home, const char *env_name, announce_attach_fn attach,
+                         struct verror *err)
+{
+    struct control *control;
+    json_t *answer = NULL;
+    int r = control_connect(home, &control, err);
+    if (r < 0)
+        return r;
+    r = attach(control, env_name, &answer, err);
+    if (r == 0)
+        announce(home, control, env_name, answer);
+    json_decref(answer);
+    control_close(control);
+    return r;
+}
+
+int announce_switch(const struct home *home, const char *env_name, announce_attach_fn attach,
+                    struct verror *err)
+{
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0)
+        return announce_here(home, env_name, attach, err);
+    start_announcer(home, env_name, attach, ends);
+    (void)close(ends[1]);
+    int r;
+    if (!take_result(ends[0], &r, err))
+        r = announce_here(home, env_name, attach, err);
+    (void)close(ends[0]);
+    return r;
 }

@@ -23,11 +23,12 @@ static void print_names(char **names, size_t n)
 
 /* One that cannot be read is named on standard error, and the exit code says so; the others are
  * listed all the same. */
-static struct env *open_readable(struct session *s, const char *name, int *exit_code)
+static struct env *open_readable(struct session *s, const char *name, size_t *n_packages,
+                                 int *exit_code)
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
     struct env *env;
-    if (env_open(&s->home, name, false, false, &env, &err) == 0) {
+    if (env_glance(&s->home, name, &env, n_packages, &err) == 0) {
         inside_read(&s->home, env);
         return env;
     }
@@ -41,9 +42,10 @@ static int print_facts(struct session *s, char **names, size_t n)
     json_t *array = json_array();
     int exit_code = EXIT_DONE;
     for (size_t i = 0; i < n; i++) {
-        struct env *env = open_readable(s, names[i], &exit_code);
+        size_t n_packages = 0;
+        struct env *env = open_readable(s, names[i], &n_packages, &exit_code);
         if (env)
-            json_array_append_new(array, facts_of_env(&s->home, env));
+            json_array_append_new(array, facts_of_env(&s->home, env, n_packages));
         env_free(env);
     }
     print_json(json_pack("{s:o}", "environments", array));
@@ -63,12 +65,13 @@ static int print_rows(struct session *s, char **names, size_t n)
     table_cell(table, "PACKAGES");
     table_cell(table, "ADDRESS");
     for (size_t i = 0; i < n; i++) {
-        struct env *env = open_readable(s, names[i], &exit_code);
+        size_t n_packages = 0;
+        struct env *env = open_readable(s, names[i], &n_packages, &exit_code);
         if (!env)
             continue;
         table_cell(table, "%s", env->name);
         table_cell(table, "%s", manifest_python(env->manifest));
-        table_cell(table, "%zu", env->manifest->n_packages + env->manifest->n_editables);
+        table_cell(table, "%zu", n_packages + env->manifest->n_editables);
         table_cell(table, "%s%s", env->manifest->address,
                    env->emptied ? " (emptied from inside)" : "");
         env_free(env);

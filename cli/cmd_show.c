@@ -18,7 +18,7 @@ static const struct command_help help = {
 
 static int show_json(const struct session *s, const struct env *env)
 {
-    json_t *facts = facts_of_env(&s->home, env);
+    json_t *facts = facts_of_env(&s->home, env, env->manifest->n_packages);
     json_object_set_new(facts, "packages", facts_of_packages(env->manifest));
     if (env->manifest->settings)
         json_object_set(facts, "settings", env->manifest->settings);

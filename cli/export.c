@@ -366,7 +366,8 @@ static int add_filename(struct session *s, json_t *package, struct verror *err)
 static int json_text(struct session *s, const struct env *env, bool all, struct strbuf *sb,
                      struct verror *err)
 {
-    json_t *packages = facts_of_packages(env->manifest), *facts = facts_of_env(&s->home, env);
+    json_t *packages = facts_of_packages(env->manifest),
+           *facts = facts_of_env(&s->home, env, env->manifest->n_packages);
     int r = 0;
     for (size_t i = json_array_size(packages); r == 0 && i-- > 0;) {
         json_t *one = json_array_get(packages, i);

@@ -15,7 +15,7 @@ json_t *facts_of_time(int64_t ns)
     return json_string(text);
 }
 
-json_t *facts_of_env(const struct home *home, const struct env *env)
+json_t *facts_of_env(const struct home *home, const struct env *env, size_t n_packages)
 {
     const struct manifest *m = env->manifest;
     _cleanup_free_ char *path = hub_path(home, env->name);
@@ -23,7 +23,7 @@ json_t *facts_of_env(const struct home *home, const struct env *env)
                      "name", env->name, "address", m->address, "path", path, "generation",
                      (int)m->generation, "time", facts_of_time(m->time_ns), "reason", m->reason,
                      "python", m->version, "executable", m->executable, "packages",
-                     (json_int_t)m->n_packages + (json_int_t)m->n_editables, "project", m->project,
+                     (json_int_t)n_packages + (json_int_t)m->n_editables, "project", m->project,
                      "system_site_packages", (int)m->system_site_packages, "bare", (int)m->bare,
                      "emptied", (int)env->emptied);
 }

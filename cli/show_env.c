@@ -76,20 +76,26 @@ int attach_env(struct control *control, const char *name, struct verror *err)
     return r;
 }
 
-/* Through the daemon. */
-static int attach(const struct home *home, const char *name, struct verror *err)
+static int attach_to_announce(struct control *control, const char *name, json_t **answer,
+                              struct verror *err)
+{
+    return request_attach(control, name, true, answer, err);
+}
+
+/* Through the daemon. Nobody watches what is new. */
+static int attach(const struct home *home, const struct env *env, struct verror *err)
 {
     struct control *control;
     int r = control_start(home, &control, err);
     if (r < 0)
         return r;
-    json_t *answer = NULL;
-    r = request_attach(control, name, true, &answer, err);
-    if (r == 0)
-        announce_switch(home, control, name, answer);
-    json_decref(answer);
+    bool is_new = env->manifest->generation == 1;
+    if (is_new)
+        r = attach_env(control, env->name, err);
     control_close(control);
-    return r < 0 ? r : look_at_env(home, name, err);
+    if (!is_new)
+        r = announce_switch(home, env->name, attach_to_announce, err);
+    return r < 0 ? r : look_at_env(home, env->name, err);
 }
 
 static int show_plain(struct session *s, const struct env *env, struct verror *err)
@@ -116,7 +122,7 @@ int show_env(struct session *s, const struct env *env, enum show how, struct ver
         return r;
     if (daemon_unwanted())
         return plain ? fallback_write(s, env, err) : 0;
-    r = attach(&s->home, env->name, err);
+    r = attach(&s->home, env, err);
     if (no_fuse(r) && (plain || how == SHOW_OR_FALLBACK))
         return show_plain(s, env, err);
     return r < 0 ? r : lead_there(&s->home, env, err);

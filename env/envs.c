@@ -11,7 +11,9 @@
  *      are symlinks whose target is the number: replaced by rename, they need no fsync of their
  *      own, the fsync of their folders by the first commit makes them durable together.
  *   3. A manifest is complete and fsynced before `current` names it.
- *   4. A commit costs two fsyncs: manifest, folder. The first commit adds one of ENVS.
+ *   4. A commit costs two fsyncs: manifest, folder. The first one makes the folder's own name and
+ *      the slot counter durable, too: by the same fsync where the file system orders names
+ *      (io_fsync_new_dir()), else by a third.
  */
 #include "env/envs.h"
 
@@ -122,15 +124,17 @@ static int take_lock(struct env *env, bool wait, struct verror *err)
 
 /* ---- opening ---- */
 
+/* n_packages: only a glance, which fills it; or NULL. */
 static int read_manifest(const struct env *env, unsigned generation, struct manifest **ret,
-                         struct verror *err)
+                         size_t *n_packages, struct verror *err)
 {
     _cleanup_free_ char *path = xasprintf("%s/%u.json", env->dir, generation);
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
     int r = io_read_file(path, &text, MAX_MANIFEST);
     if (r < 0)
         return verror_errno(err, r, "reading %s", path);
-    r = manifest_from_json(text.buf, text.len, ret, err);
+    r = n_packages ? manifest_glance(text.buf, text.len, ret, n_packages, err)
+                   : manifest_from_json(text.buf, text.len, ret, err);
     if (r < 0) {
         verror_prefix(err, "%s", path);
         return r;
@@ -143,7 +147,8 @@ static int read_manifest(const struct env *env, unsigned generation, struct mani
     return 0;
 }
 
-static int read_current(const struct env *env, struct manifest **ret, struct verror *err)
+static int read_current(const struct env *env, struct manifest **ret, size_t *n_packages,
+                        struct verror *err)
 {
     _cleanup_free_ char *current = path_join(env->dir, "current");
     unsigned generation = 0;
@@ -152,19 +157,17 @@ static int read_current(const struct env *env, struct manifest **ret, struct ver
         return verror_errno(err, r, "%s", current);
     if (r < 0)
         return verror_set(err, EBADMSG, "%s is no link to a generation's manifest", current);
-    r = read_manifest(env, generation, ret, err);
+    r = read_manifest(env, generation, ret, n_packages, err);
     if (r == -ENOENT) /* not the caller's "no such environment" */
         return verror_set(err, EBADMSG, "%s/%u.json is missing, and %s names it", env->dir,
                           generation, current);
     return r;
 }
 
-/* Of the layer that the current generation is shown under. */
-static int read_layer(struct env *env, struct verror *err)
+static void read_emptied(struct env *env)
 {
     const struct manifest *m = env->manifest;
     env->emptied = layer_ended(env->dir, m->upper) >= m->generation;
-    return layer_slot(env->dir, m->upper, &env->slot, err);
 }
 
 int env_open(const struct home *home, const char *name, bool lock, bool wait, struct env **ret,
@@ -175,15 +178,31 @@ int env_open(const struct home *home, const char *name, bool lock, bool wait, st
     struct env *env = env_new(home, name);
     int r = lock ? take_lock(env, wait, err) : 0;
     if (r == 0)
-        r = read_current(env, &env->manifest, err);
+        r = read_current(env, &env->manifest, NULL, err);
     if (r == -ENOENT || r == -ENOTDIR)
         r = env_unknown(home, name, err);
-    if (r == 0)
-        r = read_layer(env, err);
+    if (r == 0) { /* of the layer that the current generation is shown under */
+        read_emptied(env);
+        r = layer_slot(env->dir, env->manifest->upper, &env->slot, err);
+    }
     if (r < 0) {
         env_abandon(env);
         return r;
     }
+    *ret = env;
+    return 0;
+}
+
+int env_glance(const struct home *home, const char *name, struct env **ret, size_t *n_packages,
+               struct verror *err)
+{
+    struct env *env = env_new(home, name);
+    int r = env_name_ok(name) ? read_current(env, &env->manifest, n_packages, err) : -ENOENT;
+    if (r < 0) {
+        env_abandon(env);
+        return r == -ENOENT || r == -ENOTDIR ? env_unknown(home, name, err) : r;
+    }
+    read_emptied(env);
     *ret = env;
     return 0;
 }
@@ -323,13 +342,8 @@ static int swap_current(const struct env *env, const struct manifest *m, struct 
 /* The folder's names, and for the first generation the folder's own name and the slot counter. */
 static int make_durable(const struct env *env, const struct manifest *m, struct verror *err)
 {
-    _cleanup_free_ char *envs = path_dirname(env->dir);
-    int r = io_fsync_dir(env->dir);
-    if (r == 0 && m->generation == 1)
-        r = io_fsync_dir(envs);
-    if (r < 0)
-        return verror_errno(err, r, "making %s durable", env->dir);
-    return 0;
+    int r = m->generation == 1 ? io_fsync_new_dir(env->dir) : io_fsync_dir(env->dir);
+    return r < 0 ? verror_errno(err, r, "making %s durable", env->dir) : 0;
 }
 
 bool env_leaves_upper(const struct env *env, const struct manifest *m)
@@ -484,7 +498,7 @@ int env_generation(const struct env *env, unsigned number, struct manifest **ret
 {
     if (number == 0 || number > env->manifest->generation)
         return no_generation(env, number, err);
-    int r = read_manifest(env, number, ret, err);
+    int r = read_manifest(env, number, ret, NULL, err);
     return r == -ENOENT ? no_generation(env, number, err) : r;
 }
 

@@ -37,6 +37,10 @@ void env_free(struct env *env); /* NULL is accepted; releases the lock */
  * -ENOENT with a message that lists near names. */
 int env_open(const struct home *home, const char *name, bool lock, bool wait, struct env **ret,
              struct verror *err);
+/* The same without a lock, for who only tells what there is: its packages are counted and not read,
+ * and its slot is not (0). */
+int env_glance(const struct home *home, const char *name, struct env **ret, size_t *n_packages,
+               struct verror *err);
 /* Makes a new environment: folder, slot, lock held; no generation yet (env->manifest is NULL).
  * Nothing is visible to env_open() and env_list() until env_commit(). -EEXIST. */
 int env_create(const struct home *home, const char *name, struct env **ret, struct verror *err);

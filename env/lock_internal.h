@@ -87,6 +87,10 @@ struct lock_pin *lock_plan_add(struct lock_plan *plan); /* zeroed; valid until t
 /* One for each path; name may be NULL when it is not known yet. */
 void lock_plan_add_editable(struct lock_plan *plan, const char *name, const char *path);
 
+/* lock_plain.c: what lock.py would answer, for files of plain pins with hashes alone; false: it has
+ * to be asked. */
+bool lock_plain_read(const struct lock_job *job, struct lock_plan *ret);
+
 /* lock_read.c: runs lock.py. */
 int lock_read(struct lock_job *job, struct lock_plan *ret, struct verror *err);
 int lock_helper(struct lock_job *job, json_t *request, json_t **ret, struct verror *err);

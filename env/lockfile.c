@@ -29,24 +29,36 @@ void lock_result_release(struct lock_result *result)
 
 /* ---- which pins are stored ---- */
 
+/* The wheels of the store where they are few, so that most of a lock's hashes need no look-up. */
+struct known_wheels {
+    struct sha256 *ids; /* sorted; NULL: not known */
+    size_t n;
+};
+
+static int compare_ids(const void *a, const void *b)
+{
+    return sha256_cmp(a, b);
+}
+
+static bool may_be_stored(const struct known_wheels *known, const struct sha256 *wheel)
+{
+    return !known->ids ||
+           (known->n && bsearch(wheel, known->ids, known->n, sizeof(*wheel), compare_ids));
+}
+
 /* The image of one wheel, if the wheel fits the target. *rank: the lower the better. */
 static int stored_image(const struct lock_job *job, const struct sha256 *wheel,
                         struct lock_found *ret, int *rank, struct verror *err)
 {
-    struct lock_found found = {.known = true, .wheel = *wheel};
-    int r = store_find_image(job->store, wheel, job->target_key, &found.image, err);
+    struct store_made made;
+    int r = store_find_made(job->store, wheel, job->target_key, &made, err);
     if (r < 0)
         return r;
-    struct store_wheel known;
-    r = store_find_wheel(job->store, wheel, &known, err);
-    if (r < 0)
-        return r;
-    *rank = wheel_target_rank(&job->interp->target, known.filename);
-    store_wheel_release(&known);
-    if (*rank < 0)
-        return -ENOENT;
-    *ret = found;
-    return 0;
+    *rank = wheel_target_rank(&job->interp->target, made.wheel_filename);
+    if (*rank >= 0)
+        *ret = (struct lock_found){.known = true, .wheel = *wheel, .image = made.image};
+    store_made_release(&made);
+    return *rank < 0 ? -ENOENT : 0;
 }
 
 /* A wheel that pip once chose or built for this very pin. */
@@ -64,8 +76,8 @@ static int stored_choice(const struct lock_job *job, const struct lock_pin *pin,
     return stored_image(job, &wheel, ret, &rank, NULL);
 }
 
-static int find_stored(const struct lock_job *job, const struct lock_pin *pin,
-                       struct lock_found *ret, struct verror *err)
+static int find_stored(const struct lock_job *job, const struct known_wheels *known,
+                       const struct lock_pin *pin, struct lock_found *ret, struct verror *err)
 {
     int best = -1;
     for (size_t i = 0; i < pin->n_hashes && !pin->no_binary; i++) {
@@ -74,7 +86,7 @@ static int find_stored(const struct lock_job *job, const struct lock_pin *pin,
         struct lock_found found;
         int rank, r;
         if (strncmp(hash, "sha256:", 7) != 0 ||
-            !sha256_from_hex(hash + 7, strlen(hash + 7), &wheel))
+            !sha256_from_hex(hash + 7, strlen(hash + 7), &wheel) || !may_be_stored(known, &wheel))
             continue;
         r = stored_image(job, &wheel, &found, &rank, err);
         if (r < 0 && r != -ENOENT)
@@ -89,18 +101,37 @@ static int find_stored(const struct lock_job *job, const struct lock_pin *pin,
     return 0;
 }
 
+static int find_all_stored(const struct lock_job *job, const struct lock_plan *plan,
+                           struct lock_found *found, struct verror *err)
+{
+    struct known_wheels known = {.ids = NULL};
+    size_t hashes = 0;
+    int r = store_reading_begin(job->store, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < plan->n_pins; i++)
+        hashes += plan->pins[i].n_hashes;
+    r = store_wheel_ids(job->store, hashes, &known.ids, &known.n, err);
+    if (r == -E2BIG)
+        r = 0;
+    for (size_t i = 0; i < plan->n_pins && r == 0; i++)
+        r = find_stored(job, &known, &plan->pins[i], &found[i], err);
+    store_reading_end(job->store);
+    free(known.ids);
+    return r;
+}
+
 static int find_all(struct lock_job *job, const struct lock_plan *plan, struct lock_found *found,
                     struct verror *err)
 {
     _cleanup_free_ size_t *wanted = xcalloc(plan->n_pins + 1, sizeof(*wanted));
     size_t n = 0;
-    for (size_t i = 0; i < plan->n_pins; i++) {
-        int r = find_stored(job, &plan->pins[i], &found[i], err);
-        if (r < 0)
-            return r;
+    int r = find_all_stored(job, plan, found, err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; i < plan->n_pins; i++)
         if (!found[i].known)
             wanted[n++] = i;
-    }
     verror_release(err);
     return n ? lock_fetch(job, plan, wanted, n, found, err) : 0;
 }
@@ -118,32 +149,46 @@ static int make_package(const struct lock_job *job, const struct lock_pin *pin,
                         const struct lock_found *found, struct lock_package *ret,
                         struct verror *err)
 {
-    struct image *image;
-    int r = store_image_open(job->store, &found->image, &image, err);
+    struct store_made made;
+    int r = store_find_made(job->store, &found->wheel, job->target_key, &made, err);
     if (r < 0)
-        return r;
+        return r == -ENOENT ? verror_set(err, EBADMSG, "%s: the catalog lost the image of %s",
+                                         pin->where, pin->name)
+                            : r;
     *ret = (struct lock_package){
-        .name = xstrdup(image_dist_name(image)),
-        .version = xstrdup(image_dist_version(image)),
+        .name = steal_ptr(made.name),
+        .version = steal_ptr(made.version),
         .requested = pin->requested,
         .wheel = found->wheel,
         .image = found->image,
         .direct_url = pin->direct_url ? xstrdup(pin->direct_url) : NULL,
     };
-    image_unref(image);
+    store_made_release(&made);
     return 0;
+}
+
+static int make_packages(const struct lock_job *job, const struct lock_plan *plan,
+                         const struct lock_found *found, struct lock_result *ret,
+                         struct verror *err)
+{
+    int r = store_reading_begin(job->store, err);
+    if (r < 0)
+        return r;
+    ret->packages = xcalloc(plan->n_pins + 1, sizeof(*ret->packages));
+    for (size_t i = 0; i < plan->n_pins && r == 0; i++) {
+        r = make_package(job, &plan->pins[i], &found[i], &ret->packages[i], err);
+        ret->n_packages += r == 0;
+    }
+    store_reading_end(job->store);
+    return r;
 }
 
 static int make_result(const struct lock_job *job, struct lock_plan *plan,
                        const struct lock_found *found, struct lock_result *ret, struct verror *err)
 {
-    ret->packages = xcalloc(plan->n_pins + 1, sizeof(*ret->packages));
-    for (size_t i = 0; i < plan->n_pins; i++) {
-        int r = make_package(job, &plan->pins[i], &found[i], &ret->packages[i], err);
-        if (r < 0)
-            return r;
-        ret->n_packages++;
-    }
+    int r = make_packages(job, plan, found, ret, err);
+    if (r < 0)
+        return r;
     if (ret->n_packages)
         qsort(ret->packages, ret->n_packages, sizeof(*ret->packages), by_name);
     ret->editables = steal_ptr(plan->editables);
@@ -159,31 +204,56 @@ static int64_t now_ns(void)
     return (int64_t)ts.tv_sec * 1000000000 + ts.tv_nsec;
 }
 
-/* The way through Python, and through pip as far as needed. */
-static int work_out(struct lock_job *job, const struct sha256 *key, struct lock_result *ret,
-                    struct verror *err)
+/* From a plan to images in the store; pip resolves and fetches as far as that is needed. */
+static int carry_out(struct lock_job *job, struct lock_plan *plan, struct lock_result *ret,
+                     struct verror *err)
+{
+    int r = 0;
+    if (!plan->complete) {
+        ret->resolved = true;
+        ret->resolved_ns = now_ns();
+        r = lock_resolve(job, plan, err);
+    }
+    struct lock_found *found = xcalloc(plan->n_pins + 1, sizeof(*found));
+    if (r == 0)
+        r = find_all(job, plan, found, err);
+    if (r == 0)
+        r = make_result(job, plan, found, ret, err);
+    if (r == 0 && ret->resolved)
+        ret->lock_text = lock_plan_text(plan);
+    free(found);
+    return r;
+}
+
+/* Through an answer of lock.py, the one that is kept or a new one. */
+static int ask(struct lock_job *job, struct lock_plan *plan, struct lock_result *ret,
+               struct verror *err)
+{
+    const struct lock_request *q = job->request;
+    struct sha256 key;
+    int r = lock_cache_key(job, &key, err);
+    if (r < 0)
+        return r;
+    r = q->refresh || q->upgrade ? -ENOENT : lock_cache_load(job, &key, ret, err);
+    if (r != -ENOENT)
+        return r;
+    verror_release(err);
+    r = lock_read(job, plan, err);
+    if (r == 0)
+        r = carry_out(job, plan, ret, err);
+    if (r == 0 && !plan->is_volatile)
+        r = lock_cache_save(job, &key, plan, ret, err);
+    return r;
+}
+
+/* No answer is kept for a plain lock: reading it again costs less than finding the answer, and a
+ * machine that sees a new lock each day keeps nothing of it. */
+static int work_out(struct lock_job *job, struct lock_result *ret, struct verror *err)
 {
     struct lock_plan plan = {0};
     struct lock_result result = {0};
-    struct lock_found *found = NULL;
-    int r = lock_read(job, &plan, err);
-    bool resolve = r == 0 && !plan.complete;
-    if (resolve) {
-        result.resolved = true;
-        result.resolved_ns = now_ns();
-        r = lock_resolve(job, &plan, err);
-    }
-    if (r == 0) {
-        found = xcalloc(plan.n_pins + 1, sizeof(*found));
-        r = find_all(job, &plan, found, err);
-    }
-    if (r == 0)
-        r = make_result(job, &plan, found, &result, err);
-    if (r == 0 && resolve)
-        result.lock_text = lock_plan_text(&plan);
-    if (r == 0 && !plan.is_volatile)
-        r = lock_cache_save(job, key, &plan, &result, err);
-    free(found);
+    int r = lock_plain_read(job, &plan) ? carry_out(job, &plan, &result, err)
+                                        : ask(job, &plan, &result, err);
     lock_plan_release(&plan);
     if (r < 0) {
         lock_result_release(&result);
@@ -226,15 +296,7 @@ int lock_fulfil(const struct home *home, struct store *store, const struct inter
     };
     if (!job.cwd)
         job.cwd = xstrdup("/");
-    struct sha256 key;
-    r = lock_cache_key(&job, &key, e);
-    if (r == 0) {
-        r = request->refresh || request->upgrade ? -ENOENT : lock_cache_load(&job, &key, ret, e);
-        if (r == -ENOENT) {
-            verror_release(e);
-            r = work_out(&job, &key, ret, e);
-        }
-    }
+    r = work_out(&job, ret, e);
     lock_job_release(&job);
     return r;
 }

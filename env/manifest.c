@@ -1,7 +1,12 @@
 /* DESIGN. One object per manifest, one line per package, so that `diff` and people can read it. Two
  * things keep it small: an image's identity is written as RECORD writes digests (base64), and
  * `entered_ns` stands once at the top for the packages that have the earliest time, which is nearly
- * all of them. What is derived (the normalised name) is not stored. */
+ * all of them. What is derived (the normalised name) is not stored.
+ *
+ * The lines are why it is read quickly: what libjansson makes of a manifest of 120 packages takes
+ * half a millisecond, and a command and the daemon read it five times in one creation. So the head
+ * is JSON to a JSON parser, and of the lines only those that are not the usual one. A text that is
+ * laid out in another way, or wrong, is read whole by libjansson: what is accepted is the same. */
 #include "env/manifest.h"
 
 #include <errno.h>
@@ -84,13 +89,20 @@ static void package_release(struct manifest_package *p)
     json_decref(p->direct_url);
 }
 
+static void drop_packages(struct manifest *m)
+{
+    for (size_t i = 0; i < m->n_packages; i++)
+        package_release(&m->packages[i]);
+    free(m->packages);
+    m->packages = NULL;
+    m->n_packages = 0;
+}
+
 void manifest_free(struct manifest *m)
 {
     if (!m)
         return;
-    for (size_t i = 0; i < m->n_packages; i++)
-        package_release(&m->packages[i]);
-    free(m->packages);
+    drop_packages(m);
     manifest_drop_editables(m);
     free(m->reason);
     free(m->address);
@@ -351,23 +363,186 @@ static int package_from_json(const json_t *o, int64_t entered_ns, struct manifes
     return 0;
 }
 
-static int packages_from_json(const json_t *o, struct manifest *m, struct verror *err)
+static int too_many(struct verror *err)
+{
+    return wrong(err, "packages", "is not a list of a sane length");
+}
+
+static int bad_package(size_t i, int r, struct verror *err)
+{
+    verror_prefix(err, "package %zu", i + 1);
+    return r;
+}
+
+static int packages_from_json(const json_t *o, struct manifest *m, int64_t entered_ns,
+                              struct verror *err)
 {
     const json_t *list = json_object_get(o, "packages");
-    int64_t entered_ns = 0;
-    int r = get_integer(o, "entered_ns", INT64_MAX, &entered_ns, err);
-    if (r < 0)
-        return r;
     if (!json_is_array(list) || json_array_size(list) > MANIFEST_MAX_PACKAGES)
-        return wrong(err, "packages", "is not a list of a sane length");
+        return too_many(err);
     m->packages = xcalloc(json_array_size(list) + 1, sizeof(*m->packages));
     for (size_t i = 0; i < json_array_size(list); i++) {
         m->n_packages = i + 1; /* so that manifest_free() sees a half-read one */
-        r = package_from_json(json_array_get(list, i), entered_ns, &m->packages[i], err);
-        if (r < 0) {
-            verror_prefix(err, "package %zu", i + 1);
-            return r;
-        }
+        int r = package_from_json(json_array_get(list, i), entered_ns, &m->packages[i], err);
+        if (r < 0)
+            return bad_package(i, r, err);
+    }
+    return 0;
+}
+
+/* ---- lines of packages ---- */
+
+/* A text as manifest_to_json() lays it out: the head, and one line for each package. */
+struct layout {
+    size_t head; /* bytes before ",\n \"packages\"" */
+    const char *lines, *end;
+    size_t n_lines;
+};
+
+static bool starts_with(const char *s, const char *end, const char *prefix)
+{
+    size_t n = strlen(prefix);
+    return (size_t)(end - s) >= n && memcmp(s, prefix, n) == 0;
+}
+
+/* One package, and no more, as far as can be seen without reading it: another object's '{' may be
+ * that of a record within. */
+static bool is_line_of_one(const char *s, const char *end)
+{
+    static const char first[] = "{\"name\":", key[] = "\"name\"";
+    size_t head = sizeof(first) - 1;
+    return starts_with(s, end, first) &&
+           (!memchr(s + head, '{', (size_t)(end - s) - head) ||
+            !memmem(s + head, (size_t)(end - s) - head, key, sizeof(key) - 1));
+}
+
+/* False: it is laid out in another way, as by somebody's editor. */
+static bool find_lines(const char *text, size_t len, struct layout *ret)
+{
+    static const char key[] = ",\n \"packages\": [", last[] = "\n ]\n}\n";
+    const char *end = text + len;
+    /* No string can hold this: JSON escapes newlines. */
+    const char *at = memmem(text, len, key, sizeof(key) - 1);
+    if (!at)
+        return false;
+    *ret = (struct layout){.head = (size_t)(at - text), .lines = at + sizeof(key) - 1, .end = end};
+    const char *s = ret->lines;
+    for (bool more = true; more && starts_with(s, end, "\n  {");) {
+        const char *line = s + strlen("\n  ");
+        const char *line_end = memchr(line, '\n', (size_t)(end - line));
+        if (!line_end || line_end - line < 16 || !is_line_of_one(line, line_end))
+            return false;
+        more = line_end[-1] == ',';
+        ret->n_lines++;
+        s = line_end;
+        if (more && !starts_with(s, end, "\n  {"))
+            return false;
+    }
+    const char *rest = ret->n_lines ? last : "]\n}\n";
+    return (size_t)(end - s) == strlen(rest) && starts_with(s, end, rest);
+}
+
+/* Takes KEY and a string without escapes off the front of a line; NULL: something else is there. */
+static const char *take_text(const char **s, const char *end, const char *key, size_t *len)
+{
+    if (!starts_with(*s, end, key))
+        return NULL;
+    const char *text = *s + strlen(key), *p = text;
+    while (p<end && * p> 0x1f && *p < 0x7f && *p != '"' && *p != '\\')
+        p++;
+    if (p == end || *p != '"')
+        return NULL;
+    *len = (size_t)(p - text);
+    *s = p + 1;
+    return text;
+}
+
+/* The same of a number from 1 to max without a leading zero; 0: something else. */
+static int64_t take_number(const char **s, const char *end, const char *key, int64_t max)
+{
+    if (!starts_with(*s, end, key))
+        return 0;
+    const char *p = *s + strlen(key);
+    int64_t n = 0;
+    if (p < end && *p == '0')
+        return 0;
+    for (; p < end && *p >= '0' && *p <= '9'; p++) {
+        if (n > (max - (*p - '0')) / 10)
+            return 0;
+        n = n * 10 + (*p - '0');
+    }
+    *s = p;
+    return n;
+}
+
+static bool take_flag(const char **s, const char *end, const char *text)
+{
+    bool there = starts_with(*s, end, text);
+    *s += there ? strlen(text) : 0;
+    return there;
+}
+
+/* The usual line, as package_to_json() writes it for a package without a record of its own; false:
+ * it is another, of which nothing was taken. */
+static bool take_line(const char *s, const char *end, struct manifest_package *p)
+{
+    static const char entered[] = ",\"entered_ns\":";
+    size_t name_len, version_len, id_len, wheel_len;
+    const char *name = take_text(&s, end, "{\"name\":\"", &name_len);
+    const char *version = name ? take_text(&s, end, ",\"version\":\"", &version_len) : NULL;
+    int64_t number = version ? take_number(&s, end, ",\"image\":", MANIFEST_MAX_IMAGE) : 0;
+    const char *id = number ? take_text(&s, end, ",\"id\":\"", &id_len) : NULL;
+    const char *wheel = id ? take_text(&s, end, ",\"wheel\":\"", &wheel_len) : NULL;
+    if (!wheel || !sha256_from_base64(id, id_len, &p->image.id) ||
+        !sha256_from_hex(wheel, wheel_len, &p->wheel))
+        return false;
+    p->requested = take_flag(&s, end, ",\"requested\":true");
+    p->seed = take_flag(&s, end, ",\"seed\":true");
+    if (starts_with(s, end, entered)) {
+        p->entered_ns = take_number(&s, end, entered, INT64_MAX);
+        if (!p->entered_ns)
+            return false;
+    }
+    if (!starts_with(s, end, "}") || s + 1 != end)
+        return false;
+    p->image.number = (uint32_t)number;
+    p->name = xstrndup(name, name_len);
+    p->version = xstrndup(version, version_len);
+    p->normalised = dist_name_normalise(p->name);
+    return true;
+}
+
+static int package_from_line(const char *s, const char *end, int64_t entered_ns,
+                             struct manifest_package *p, struct verror *err)
+{
+    json_error_t at;
+    p->entered_ns = entered_ns;
+    if (take_line(s, end, p))
+        return 0;
+    *p = (struct manifest_package){.name = NULL};
+    json_t *o = json_loadb(s, (size_t)(end - s), JSON_REJECT_DUPLICATES, &at);
+    if (!o)
+        return verror_set(err, EBADMSG, "not JSON: %s", at.text);
+    int r = package_from_json(o, entered_ns, p, err);
+    json_decref(o);
+    return r;
+}
+
+static int packages_from_lines(const struct layout *l, struct manifest *m, int64_t entered_ns,
+                               struct verror *err)
+{
+    if (l->n_lines > MANIFEST_MAX_PACKAGES)
+        return too_many(err);
+    m->packages = xcalloc(l->n_lines + 1, sizeof(*m->packages));
+    const char *s = l->lines + strlen("\n  ");
+    for (size_t i = 0; i < l->n_lines; i++) {
+        const char *line_end = memchr(s, '\n', (size_t)(l->end - s));
+        const char *end = line_end - (i + 1 < l->n_lines); /* the comma */
+        m->n_packages = i + 1; /* so that manifest_free() sees a half-read one */
+        int r = package_from_line(s, end, entered_ns, &m->packages[i], err);
+        if (r < 0)
+            return bad_package(i, r, err);
+        s = line_end + strlen("\n  ");
     }
     return 0;
 }
@@ -408,35 +583,84 @@ static int head_from_json(const json_t *o, struct manifest *m, struct verror *er
     return r;
 }
 
-int manifest_from_json(const char *text, size_t len, struct manifest **ret, struct verror *err)
+static int check_format(const json_t *o, struct verror *err)
+{
+    int64_t format = 0;
+    if (!json_is_object(o))
+        return verror_set(err, EBADMSG, "not a JSON object");
+    int r = get_integer(o, "format", INT64_MAX, &format, err);
+    if (r == 0 && format != FORMAT)
+        r = verror_set(err, EBADMSG, "format %lld, and this venvfs reads format %d",
+                       (long long)format, FORMAT);
+    return r;
+}
+
+/* l: where the lines of packages are, which are then not in o; NULL: everything is in o. */
+static int fill(const json_t *o, const struct layout *l, bool packages, struct manifest *m,
+                struct verror *err)
+{
+    int64_t entered_ns = 0;
+    int r = check_format(o, err);
+    if (r == 0)
+        r = head_from_json(o, m, err);
+    if (r == 0)
+        r = get_integer(o, "entered_ns", INT64_MAX, &entered_ns, err);
+    if (r == 0 && l && json_object_get(o, "packages"))
+        r = wrong(err, "packages", "is there twice");
+    if (r == 0 && packages)
+        r = l ? packages_from_lines(l, m, entered_ns, err)
+              : packages_from_json(o, m, entered_ns, err);
+    if (r == 0)
+        r = manifest_editables_from_json(json_object_get(o, "editables"), m, err);
+    return r < 0 ? r : manifest_check(m, err);
+}
+
+static int read_json(const char *text, size_t len, const struct layout *l, bool packages,
+                     struct manifest **ret, struct verror *err)
 {
     json_error_t at;
     json_t *o = json_loadb(text, len, JSON_REJECT_DUPLICATES, &at);
     if (!o)
         return verror_set(err, EBADMSG, "not JSON at line %d: %s", at.line, at.text);
     struct manifest *m = manifest_new();
-    int64_t format = 0;
-    int r = 0;
-    if (!json_is_object(o))
-        r = verror_set(err, EBADMSG, "not a JSON object");
-    if (r == 0)
-        r = get_integer(o, "format", INT64_MAX, &format, err);
-    if (r == 0 && format != FORMAT)
-        r = verror_set(err, EBADMSG, "format %lld, and this venvfs reads format %d",
-                       (long long)format, FORMAT);
-    if (r == 0)
-        r = head_from_json(o, m, err);
-    if (r == 0)
-        r = packages_from_json(o, m, err);
-    if (r == 0)
-        r = manifest_editables_from_json(json_object_get(o, "editables"), m, err);
-    if (r == 0)
-        r = manifest_check(m, err);
+    int r = fill(o, l, packages, m, err);
     json_decref(o);
-    if (r < 0) {
+    if (r < 0)
         manifest_free(m);
-        return r;
+    else
+        *ret = m;
+    return r;
+}
+
+static int read_laid_out(const char *text, const struct layout *l, bool packages,
+                         struct manifest **ret, struct verror *err)
+{
+    _cleanup_free_ char *head = xmalloc(l->head + 2);
+    memcpy(head, text, l->head);
+    memcpy(head + l->head, "}", 2);
+    return read_json(head, l->head + 1, l, packages, ret, err);
+}
+
+int manifest_from_json(const char *text, size_t len, struct manifest **ret, struct verror *err)
+{
+    struct layout l;
+    if (find_lines(text, len, &l) && read_laid_out(text, &l, true, ret, NULL) == 0)
+        return 0;
+    return read_json(text, len, NULL, true, ret, err); /* which also says best what is wrong */
+}
+
+int manifest_glance(const char *text, size_t len, struct manifest **ret, size_t *n_packages,
+                    struct verror *err)
+{
+    struct layout l;
+    if (find_lines(text, len, &l) && read_laid_out(text, &l, false, ret, NULL) == 0) {
+        *n_packages = l.n_lines;
+        return 0;
     }
-    *ret = m;
-    return 0;
+    int r = read_json(text, len, NULL, true, ret, err);
+    if (r == 0) {
+        *n_packages = (*ret)->n_packages;
+        drop_packages(*ret);
+    }
+    return r;
 }

@@ -73,5 +73,9 @@ void manifest_set_installer(struct manifest_package *p, const char *installer);
  */
 char *manifest_to_json(const struct manifest *m);
 int manifest_from_json(const char *text, size_t len, struct manifest **ret, struct verror *err);
+/* The same without the packages, which are only counted, one a line, and not looked into: for who
+ * only tells what there is. (*ret)->packages is NULL. */
+int manifest_glance(const char *text, size_t len, struct manifest **ret, size_t *n_packages,
+                    struct verror *err);
 
 #endif

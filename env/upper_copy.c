@@ -21,7 +21,10 @@
 #include "env/edits.h"
 #include "env/upper_read.h"
 
-enum { CHUNK = 256 * 1024 };
+enum {
+    CHUNK = 256 * 1024,
+    FEW = 32, /* files that are made durable one by one */
+};
 
 /* A file with several names, known by where its first copy is. */
 struct linked {
@@ -41,6 +44,8 @@ struct copy {
     void *links;            /* tree of struct linked */
     struct folder *folders; /* in the order they were made: parents first */
     size_t n_folders, alloc;
+    char *files[FEW]; /* the first regular files */
+    size_t n_files;   /* all of them */
     char *chunk;
     bool (*stop)(void);
     struct verror *err;
@@ -155,6 +160,13 @@ static void free_linked(void *p)
     free(l);
 }
 
+static void add_file(struct copy *c, const char *path)
+{
+    if (c->n_files < FEW)
+        c->files[c->n_files] = xstrdup(path);
+    c->n_files++;
+}
+
 static int copy_file(struct copy *c, const struct names *n)
 {
     struct stat st;
@@ -165,6 +177,9 @@ static int copy_file(struct copy *c, const struct names *n)
     if (out < 0)
         return out;
     int r = copy_content(c, in, out);
+    add_file(c, n->path);
+    /* Begun now, one journal commit does for all of them (make_durable()). */
+    (void)sync_file_range(out, 0, 0, SYNC_FILE_RANGE_WRITE);
     if (r == 0)
         r = give_owner(n->to, n->name, &st);
     if (r == 0 && fchmod(out, st.st_mode & 07777) < 0) /* after the owner, which clears bits */
@@ -289,6 +304,30 @@ static int finish_folder(struct copy *c, const struct folder *f)
     return r < 0 ? verror_errno(c->err, r, "%s", f->path) : 0;
 }
 
+static int sync_path(const struct copy *c, const char *path, int flags)
+{
+    _cleanup_close_ int fd = upper_beneath(c->to, path, O_RDONLY | flags);
+    int r = fd < 0 ? fd : io_fsync(fd);
+    return r < 0 ? verror_errno(c->err, r, "making the copy of %s durable", path) : 0;
+}
+
+/* syncfs() waits for everything that anybody has written to this file system, half a second behind
+ * an installation by pip: it is for copies of many files. Of few each is synced. Their names need
+ * no fsync where the one of the environment's folder, with which a clone is committed, covers them.
+ */
+static int make_durable(const struct copy *c)
+{
+    int r = 0;
+    if (c->n_files > FEW)
+        return syncfs(c->to) < 0 ? verror_errno(c->err, errno, "making the copy durable") : 0;
+    for (size_t i = 0; r == 0 && i < c->n_files; i++)
+        r = sync_path(c, c->files[i], O_NOFOLLOW);
+    bool names = !io_orders_names(c->to);
+    for (size_t i = c->n_folders; names && r == 0 && i-- > 0;)
+        r = sync_path(c, c->folders[i].path, O_DIRECTORY);
+    return r;
+}
+
 static int copy_all(struct copy *c)
 {
     int r = 0;
@@ -296,14 +335,15 @@ static int copy_all(struct copy *c)
         _cleanup_free_ char *path = xstrdup(c->folders[i].path); /* the list grows meanwhile */
         r = copy_folder(c, path);
     }
-    for (size_t i = c->n_folders; i-- > 0;) {
-        if (r == 0)
-            r = finish_folder(c, &c->folders[i]);
+    for (size_t i = c->n_folders; r == 0 && i-- > 0;)
+        r = finish_folder(c, &c->folders[i]);
+    if (r == 0)
+        r = make_durable(c);
+    for (size_t i = 0; i < c->n_folders; i++)
         free(c->folders[i].path);
-    }
     free(c->folders);
-    if (r == 0 && syncfs(c->to) < 0)
-        r = verror_errno(c->err, errno, "making the copy durable");
+    for (size_t i = 0; i < c->n_files && i < FEW; i++)
+        free(c->files[i]);
     return r;
 }
 

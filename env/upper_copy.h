@@ -13,7 +13,8 @@
  *
  * A daemon may be writing to `from`: files are copied as they are, and what vanishes meanwhile is
  * passed over. stop, when not NULL, is asked before each file: true ends with -EINTR. On failure
- * `to` is half made, and the caller removes it. What was copied is durable at the end (syncfs). */
+ * `to` is half made, and the caller removes it. What was copied is durable at the end; on file
+ * systems that order names (io_orders_names()) its names are with the next fsync of any folder. */
 int upper_copy(const char *from, const char *to, bool (*stop)(void), struct verror *err);
 
 #endif

@@ -16,10 +16,13 @@ enum { BUSY_MS = 120 * 1000 };
 
 enum query {
     Q_BEGIN,
+    Q_BEGIN_READING,
     Q_COMMIT,
     Q_ROLLBACK,
     Q_FIND_IMAGE,
     Q_FIND_IMAGE_BY_ID,
+    Q_FIND_MADE,
+    Q_WHEEL_IDS,
     Q_FIND_WHEEL,
     Q_FIND_BLOB,
     Q_CACHE_GET,
@@ -36,11 +39,17 @@ enum query {
 
 static const char *const queries[QUERIES] = {
     [Q_BEGIN] = "BEGIN IMMEDIATE",
+    [Q_BEGIN_READING] = "BEGIN",
     [Q_COMMIT] = "COMMIT",
     [Q_ROLLBACK] = "ROLLBACK",
     [Q_FIND_IMAGE] = ("SELECT images.number, images.id FROM made JOIN images"
                       " ON images.number = made.image WHERE made.wheel = ?1 AND made.target = ?2"),
     [Q_FIND_IMAGE_BY_ID] = "SELECT number FROM images WHERE id = ?1",
+    [Q_FIND_MADE] =
+        ("SELECT images.number, images.id, images.name, images.version, wheels.filename FROM made"
+         " JOIN images ON images.number = made.image JOIN wheels ON wheels.id = made.wheel"
+         " WHERE made.wheel = ?1 AND made.target = ?2"),
+    [Q_WHEEL_IDS] = "SELECT id FROM wheels ORDER BY id LIMIT ?1",
     [Q_FIND_WHEEL] = "SELECT filename FROM wheels WHERE id = ?1",
     [Q_FIND_BLOB] = "SELECT pack, frame, start, size FROM blobs WHERE id = ?1",
     [Q_CACHE_GET] = "SELECT value FROM cache WHERE key = ?1",
@@ -325,6 +334,11 @@ int catalog_begin(struct catalog *c, struct verror *err)
     return run_query(c, Q_BEGIN, err);
 }
 
+int catalog_begin_reading(struct catalog *c, struct verror *err)
+{
+    return run_query(c, Q_BEGIN_READING, err);
+}
+
 int catalog_commit(struct catalog *c, struct verror *err)
 {
     return run_query(c, Q_COMMIT, err);
@@ -369,6 +383,32 @@ int catalog_find_image(struct catalog *c, const struct sha256 *wheel, const char
     return r;
 }
 
+int catalog_find_made(struct catalog *c, const struct sha256 *wheel, const char *target,
+                      struct store_made *ret, struct verror *err)
+{
+    sqlite3_stmt *stmt;
+    int r = get(c, Q_FIND_MADE, &stmt, err);
+    if (r < 0)
+        return r;
+    bind_id(stmt, 1, wheel);
+    bind_text(stmt, 2, target);
+    struct store_image image;
+    r = catalog_step(c, stmt, err);
+    if (r == 1)
+        r = catalog_column_u32(c, stmt, 0, &image.number, err);
+    else if (r == 0)
+        r = -ENOENT;
+    if (r == 0)
+        r = catalog_column_id(c, stmt, 1, &image.id, err);
+    if (r == 0)
+        *ret = (struct store_made){.image = image,
+                                   .name = xstrdup(catalog_column_text(stmt, 2)),
+                                   .version = xstrdup(catalog_column_text(stmt, 3)),
+                                   .wheel_filename = xstrdup(catalog_column_text(stmt, 4))};
+    done(stmt);
+    return r;
+}
+
 int catalog_find_image_by_id(struct catalog *c, const struct sha256 *id, uint32_t *number,
                              struct verror *err)
 {
@@ -384,6 +424,32 @@ int catalog_find_image_by_id(struct catalog *c, const struct sha256 *id, uint32_
         r = -ENOENT;
     done(stmt);
     return r;
+}
+
+int catalog_wheel_ids(struct catalog *c, size_t most, struct sha256 **ret, size_t *n,
+                      struct verror *err)
+{
+    sqlite3_stmt *stmt;
+    int r = get(c, Q_WHEEL_IDS, &stmt, err);
+    if (r < 0)
+        return r;
+    bind_u64(stmt, 1, most + 1);
+    _cleanup_free_ struct sha256 *ids = xcalloc(most + 1, sizeof(*ids));
+    size_t count = 0;
+    while ((r = catalog_step(c, stmt, err)) == 1 && count <= most) {
+        r = catalog_column_id(c, stmt, 0, &ids[count], err);
+        if (r < 0)
+            break;
+        count++;
+    }
+    done(stmt);
+    if (r < 0)
+        return r;
+    if (count > most)
+        return -E2BIG;
+    *ret = steal_ptr(ids);
+    *n = count;
+    return 0;
 }
 
 int catalog_find_wheel(struct catalog *c, const struct sha256 *id, char **filename,

@@ -29,12 +29,20 @@ int catalog_begin(struct catalog *c, struct verror *err);
 /* After a failure nobody can know whether the transaction will be seen: what it names must stay. */
 int catalog_commit(struct catalog *c, struct verror *err);
 void catalog_rollback(struct catalog *c);
+/* A transaction of look-ups, which see one state and take no lock each. Ends with
+ * catalog_rollback(); no change may come before that. */
+int catalog_begin_reading(struct catalog *c, struct verror *err);
 /* Moves the write-ahead log into the database, so that it does not stay big. Best effort. */
 void catalog_checkpoint(struct catalog *c);
 
 /* ---- look-ups: 0, -ENOENT or an error ---- */
 int catalog_find_image(struct catalog *c, const struct sha256 *wheel, const char *target,
                        struct store_image *ret, struct verror *err);
+int catalog_find_made(struct catalog *c, const struct sha256 *wheel, const char *target,
+                      struct store_made *ret, struct verror *err);
+/* -E2BIG: there are more than `most`. */
+int catalog_wheel_ids(struct catalog *c, size_t most, struct sha256 **ret, size_t *n,
+                      struct verror *err);
 int catalog_find_image_by_id(struct catalog *c, const struct sha256 *id, uint32_t *number,
                              struct verror *err);
 int catalog_find_wheel(struct catalog *c, const struct sha256 *id, char **filename,

@@ -357,6 +357,58 @@ int store_find_image(struct store *store, const struct sha256 *wheel, const char
     return r;
 }
 
+int store_find_made(struct store *store, const struct sha256 *wheel, const char *target,
+                    struct store_made *ret, struct verror *err)
+{
+    struct catalog *catalog;
+    int r = store_catalog(store, &catalog, err);
+    if (r < 0)
+        return r;
+    r = catalog_find_made(catalog, wheel, target, ret, err);
+    store_catalog_done(store);
+    return r;
+}
+
+int store_wheel_ids(struct store *store, size_t most, struct sha256 **ret, size_t *n,
+                    struct verror *err)
+{
+    struct catalog *catalog;
+    int r = store_catalog(store, &catalog, err);
+    if (r < 0)
+        return r;
+    r = catalog_wheel_ids(catalog, most, ret, n, err);
+    store_catalog_done(store);
+    return r;
+}
+
+void store_made_release(struct store_made *made)
+{
+    free(made->name);
+    free(made->version);
+    free(made->wheel_filename);
+    *made = (struct store_made){.name = NULL};
+}
+
+int store_reading_begin(struct store *store, struct verror *err)
+{
+    struct catalog *catalog;
+    int r = store_catalog(store, &catalog, err);
+    if (r < 0)
+        return r;
+    r = catalog_begin_reading(catalog, err);
+    store_catalog_done(store);
+    return r;
+}
+
+void store_reading_end(struct store *store)
+{
+    struct catalog *catalog;
+    if (store_catalog(store, &catalog, NULL) < 0)
+        return;
+    catalog_rollback(catalog);
+    store_catalog_done(store);
+}
+
 int store_find_wheel(struct store *store, const struct sha256 *wheel, struct store_wheel *ret,
                      struct verror *err)
 {

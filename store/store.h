@@ -69,6 +69,27 @@ int store_image_open(struct store *store, const struct store_image *image, struc
 int store_find_image(struct store *store, const struct sha256 *wheel, const char *target,
                      struct store_image *ret, struct verror *err);
 
+/* The same with what the catalog says of it. Release what is filled. */
+struct store_made {
+    struct store_image image;
+    char *name, *version; /* of the distribution, as in METADATA */
+    char *wheel_filename;
+};
+int store_find_made(struct store *store, const struct sha256 *wheel, const char *target,
+                    struct store_made *ret, struct verror *err);
+void store_made_release(struct store_made *made);
+/* The digests of all wheels that are known, sorted (sha256_cmp()): a lock names twenty wheels for
+ * each that is stored, and a look-up in the catalog costs as much as ten rows. malloc'ed. -E2BIG:
+ * there are more than `most`. */
+int store_wheel_ids(struct store *store, size_t most, struct sha256 **ret, size_t *n,
+                    struct verror *err);
+
+/* Between these two, look-ups see one state of the catalog and cost four system calls less each.
+ * Nothing may be changed and no other process waited for: a reader keeps the write-ahead log from
+ * being emptied. */
+int store_reading_begin(struct store *store, struct verror *err);
+void store_reading_end(struct store *store);
+
 struct store_wheel {
     struct sha256 id; /* of the wheel file */
     char *filename;   /* "numpy-2.1.3-cp311-cp311-manylinux_2_17_x86_64.whl" */

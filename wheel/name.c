@@ -71,7 +71,7 @@ char *dist_name_normalise(const char *name)
 {
     char *out = xmalloc(strlen(name) + 1), *o = out;
     while (*name) {
-        if (strchr("-_.", *name)) {
+        if (*name == '-' || *name == '_' || *name == '.') {
             name += strspn(name, "-_.");
             *o++ = '-';
         } else {

@@ -2,6 +2,7 @@
 """What those see of a switch who watch files with inotify, and that telling them changes nothing."""
 import contextlib
 import ctypes
+import fcntl
 import json
 import os
 import pathlib
@@ -43,6 +44,13 @@ def setUpModule():
         BOX.venvfs("install", "-n", "warm", wheel)
 
 
+def wait_until_told():
+    """A command may end before everybody has heard; the environment's lock is held until then."""
+    for lock in (BOX.venvfs_home / "envs").glob("*/lock"):
+        with contextlib.suppress(FileNotFoundError), open(lock, "r+") as file:
+            fcntl.lockf(file, fcntl.LOCK_EX)
+
+
 class Inotify:
     def __init__(self, *paths, mask=MODIFY | ATTRIB | MOVED | CREATE | DELETE | DELETE_SELF):
         self.fd = LIBC.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -58,6 +66,7 @@ class Inotify:
 
     def read(self):
         """{(label of the watch, mask without IS_DIR, name)}: what has come; none is lost."""
+        wait_until_told()
         found = set()
         with contextlib.suppress(BlockingIOError):
             while True:
@@ -83,6 +92,7 @@ class Case(unittest.TestCase):
         self.upper = BOX.venvfs_home / "envs" / self.name / "upper"
 
     def watch(self, *paths, **options):
+        wait_until_told()
         watch = Inotify(*paths, **options)
         self.addCleanup(watch.close)
         return watch
@@ -132,6 +142,17 @@ class Names(Case):
         for name in ("pkg", "pkg-1.0.dist-info", "single.py", "leaving.py"):
             self.assertIn(("site-packages", DELETE, name), got)
         self.assertEqual({mask for _, mask, _ in got}, {DELETE})
+
+    def test_a_second_change_comes_after_the_first_is_told(self):
+        """No command waits until everybody has heard of the one before; its own change does."""
+        self.install(1)
+        watch = self.watch(self.site)
+        self.install(2)
+        self.rollback()
+        self.install(3)
+        self.assertLessEqual({("site-packages", event, f"pkg-{version}.0.dist-info")
+                              for event, version in ((DELETE, 1), (CREATE, 2), (DELETE, 2), (CREATE, 1),
+                                                     (CREATE, 3))}, watch.read())
 
     def test_nothing_changed_is_no_event(self):
         self.install(1)

@@ -16,6 +16,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/proc.h"
+#include "env/lock_internal.h"
 #include "env/lockfile.h"
 
 /* Interpreters and helpers are looked for once. */
@@ -401,11 +402,148 @@ static void an_index_that_cannot_be_reached_is_said_without_its_password(void **
     assert_null(strstr(err.message, "hush"));
 }
 
+/* ---- read without Python ---- */
+
+#define HASH(c) " --hash=sha256:" c c c c c c c c
+#define A "aaaaaaaa"
+#define B "0123abcd"
+
+static struct lock_job job_of(const struct fixture *f, const struct lock_request *request)
+{
+    return (struct lock_job){.home = &f->home,
+                             .store = f->store,
+                             .interp = f->interp,
+                             .request = request,
+                             .wheel = &f->wheel,
+                             .target_key = wheel_target_key(&f->interp->target, &f->wheel.compile),
+                             .cwd = xstrdup(f->root),
+                             .tmp_lock = -1};
+}
+
+static void assert_same_pins(const struct lock_plan *a, const struct lock_plan *b)
+{
+    assert_int_equal(a->complete, b->complete);
+    assert_int_equal(a->n_pins, b->n_pins);
+    for (size_t i = 0; i < a->n_pins; i++) {
+        const struct lock_pin *p = &a->pins[i], *q = &b->pins[i];
+        assert_string_equal(p->name, q->name);
+        assert_string_equal(p->version, q->version);
+        assert_string_equal(p->where, q->where);
+        assert_string_equal(p->by_name, q->by_name);
+        assert_int_equal(p->requested, q->requested);
+        assert_int_equal(p->no_binary, q->no_binary);
+        assert_null(p->by_url);
+        assert_null(q->by_url);
+        assert_null(q->path);
+        assert_null(q->direct_url);
+        assert_int_equal(p->n_hashes, q->n_hashes);
+        for (size_t k = 0; k < p->n_hashes; k++)
+            assert_string_equal(p->hashes[k], q->hashes[k]);
+    }
+}
+
+static void plain_pins_are_read_as_python_reads_them(void **state)
+{
+    struct fixture *f = fixture(state);
+    static const char *const texts[] = {
+        "alpha==1.0" HASH(A) "\n",
+        "alpha==1.0" HASH(A), /* no newline at the end */
+        "Al_pha.Two==1.0.post3 \\\n   " HASH(A) " \\\n   " HASH(B) "\n    # via beta\n\n"
+                                                                   "  b--b==2.0rc1" HASH(B) "\n",
+        "# made by a resolver\nzeta==1" HASH(A) "\nalpha==2.0.dev4" HASH(B) "\n",
+        "alpha==1.0\\\n" HASH(A) "\n",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        _cleanup_free_ char *path = write_lock(f, "plain.txt", texts[i]);
+        const char *files[] = {path};
+        const struct lock_request request = {.files = files, .n_files = 1};
+        struct lock_job job = job_of(f, &request);
+        struct lock_plan here = {0}, python = {0};
+        _cleanup_verror_ struct verror err = VERROR_INIT;
+        assert_true(lock_plain_read(&job, &here));
+        assert_int_equal(lock_read(&job, &python, &err), 0);
+        assert_same_pins(&here, &python);
+        lock_plan_release(&here);
+        lock_plan_release(&python);
+        lock_job_release(&job);
+    }
+}
+
+static void what_may_mean_something_else_is_left_to_python(void **state)
+{
+    struct fixture *f = fixture(state);
+    static const char *const texts[] = {
+        "",
+        "# nothing\n",
+        "alpha\n",
+        "alpha==1.0\n",
+        "alpha>=1.0" HASH(A) "\n",
+        "alpha==1.*" HASH(A) "\n",
+        "alpha==1.0+local" HASH(A) "\n",
+        "alpha==1!1.0" HASH(A) "\n",
+        "alpha==v1" HASH(A) "\n",
+        "alpha===1.0" HASH(A) "\n",
+        "alpha ==1.0" HASH(A) "\n",
+        "alpha[x]==1.0" HASH(A) "\n",
+        "alpha-==1.0" HASH(A) "\n",
+        "alpha==1.0; python_version>'3'" HASH(A) "\n",
+        "alpha==1.0 ; python_version>'3'" HASH(A) "\n",
+        "alpha==1.0 --hash=sha512:" A A A A A A A A "\n",
+        "alpha==1.0 --hash=sha256:" A "\n",
+        "alpha==1.0 --hash sha256:" A A A A A A A A "\n",
+        "alpha==1.0 --hash=sha256:AAAAAAAA" A A A A A A A "\n",
+        "alpha==1.0" HASH(A) " --no-binary :all:\n",
+        "alpha==1.0" HASH(A) " # why\n",
+        "alpha==1.0\t--hash=sha256:" A A A A A A A A "\n",
+        "alpha==1.0 \\\n# why\n" HASH(A) "\n",
+        "alpha==1.0" HASH(A) " \\\n",
+        "alpha==1.0" HASH(A) "\r\n",
+        "alpha==1.0" HASH(A) "\fbeta==1" HASH(A) "\n",
+        "alpha==1.0" HASH(A) "\n# caf\xc3\xa9\n",
+        "\xef\xbb\xbf"
+        "alpha==1.0" HASH(A) "\n",
+        "# -*- coding: utf-16 -*-\nalpha==1.0" HASH(A) "\n",
+        "alpha==1.0" HASH(A) "\n# ${HOME}\n",
+        "alpha==1.0" HASH(A) "\n--index-url x\n",
+        "alpha==1.0" HASH(A) "\n-r other.txt\n",
+        "alpha==1.0" HASH(A) "\n./alpha.whl\n",
+        "alpha==1.0" HASH(A) "\nAlpha==1.0" HASH(A) "\n",
+        "alpha @ file:///x.whl" HASH(A) "\n",
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
+        _cleanup_free_ char *path = write_lock(f, "other.txt", texts[i]);
+        const char *files[] = {path};
+        const struct lock_request request = {.files = files, .n_files = 1};
+        struct lock_job job = job_of(f, &request);
+        struct lock_plan plan = {0};
+        if (lock_plain_read(&job, &plan))
+            fail_msg("taken for plain: %s", texts[i]);
+        lock_job_release(&job);
+    }
+    _cleanup_free_ char *path = write_lock(f, "good.txt", "alpha==1.0" HASH(A) "\n");
+    _cleanup_free_ char *toml = write_lock(f, "pylock.toml", "alpha==1.0" HASH(A) "\n");
+    const char *files[] = {path}, *tomls[] = {toml}, *words[] = {"beta"};
+    const struct lock_request requests[] = {
+        {.files = tomls, .n_files = 1},
+        {.files = files, .n_files = 1, .requirements = words, .n_requirements = 1},
+        {.files = files, .n_files = 1, .constraints = words, .n_constraints = 1},
+        {.n_files = 0},
+    };
+    for (size_t i = 0; i < ARRAY_SIZE(requests); i++) {
+        struct lock_job job = job_of(f, &requests[i]);
+        struct lock_plan plan = {0};
+        assert_false(lock_plain_read(&job, &plan));
+        lock_job_release(&job);
+    }
+}
+
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_fixture, close_fixture)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(plain_pins_are_read_as_python_reads_them),
+        TEST(what_may_mean_something_else_is_left_to_python),
         TEST(a_lock_with_hashes_is_fulfilled_and_then_answered_without_python),
         TEST(what_a_lock_includes_is_watched),
         TEST(what_is_not_locked_is_resolved),

@@ -316,6 +316,71 @@ static void damaged_text_never_crashes(void **state)
     }
 }
 
+/* The same JSON in a layout that is not the writer's: read whole by libjansson. malloc'ed. */
+static char *laid_out_otherwise(const char *text)
+{
+    static const char key[] = ",\n \"packages\": [";
+    const char *at = strstr(text, key);
+    return at ? xasprintf("%.*s,\n\t\"packages\": [%s", (int)(at - text), text,
+                          at + sizeof(key) - 1)
+              : NULL;
+}
+
+/* Refused by both ways of reading, or the same manifest. */
+static void read_both_ways(const char *text)
+{
+    _cleanup_free_ char *other = laid_out_otherwise(text);
+    if (!other)
+        return;
+    struct manifest *a = NULL, *b = NULL, *glanced = NULL;
+    size_t n = 0;
+    int r = manifest_from_json(text, strlen(text), &a, NULL);
+    int s = manifest_from_json(other, strlen(other), &b, NULL);
+    if (r != s)
+        fail_msg("%d by lines, %d as a whole:\n%s", r, s, text);
+    if (r < 0)
+        return;
+    _cleanup_free_ char *x = manifest_to_json(a), *y = manifest_to_json(b);
+    assert_string_equal(x, y);
+    assert_int_equal(manifest_glance(text, strlen(text), &glanced, &n, NULL), 0);
+    assert_int_equal(n, a->n_packages);
+    assert_int_equal(glanced->n_packages, 0);
+    assert_string_equal(glanced->address, a->address);
+    manifest_free(glanced);
+    assert_int_equal(manifest_glance(other, strlen(other), &glanced, &n, NULL), 0);
+    assert_int_equal(n, a->n_packages);
+    assert_int_equal(glanced->n_packages, 0);
+    manifest_free(glanced);
+    manifest_free(a);
+    manifest_free(b);
+}
+
+static void lines_are_read_as_the_whole_is(void **state)
+{
+    (void)state;
+    static const char bytes[] = "\"\\,{}[]:\n 0a9\x7f\x80";
+    struct manifest *m = sample();
+    _cleanup_free_ char *empty = manifest_to_json(m);
+    read_both_ways(empty);
+    add(m, "aa", 5, 5)->requested = true;
+    add(m, "bb", 1048575, 7)->seed = true;
+    manifest_set_installer(add(m, "cc", 7, 5), "pip");
+    add(m, "dd", 8, 5)->direct_url = json_pack("{s:s}", "url", "file:///x\"y");
+    _cleanup_free_ char *good = manifest_to_json(m);
+    manifest_free(m);
+    read_both_ways(good);
+    for (size_t i = 0; good[i]; i++) {
+        char was = good[i];
+        for (size_t k = 0; k + 1 < sizeof(bytes); k++) {
+            good[i] = bytes[k];
+            read_both_ways(good);
+        }
+        good[i] = was;
+        _cleanup_free_ char *shorter = xasprintf("%.*s%s", (int)i, good, good + i + 1);
+        read_both_ways(shorter);
+    }
+}
+
 static void names_that_are_not_utf8_are_not_written(void **state)
 {
     (void)state;
@@ -336,6 +401,7 @@ int main(void)
         cmocka_unit_test(what_is_wrong_is_refused),
         cmocka_unit_test(files_of_an_editable_that_lead_elsewhere_are_refused),
         cmocka_unit_test(damaged_text_never_crashes),
+        cmocka_unit_test(lines_are_read_as_the_whole_is),
         cmocka_unit_test(names_that_are_not_utf8_are_not_written),
     };
     return cmocka_run_group_tests_name("manifest", tests, NULL, NULL);

@@ -108,26 +108,25 @@ static void tell_result(int pipe, int r, const struct verror *err)
     json_decref(o);
 }
 
-static int take_result(int pipe, const char *env_name, struct verror *err)
+/* False: nothing came, for want of a process that would have said it. */
+static bool take_result(int pipe, int *ret, struct verror *err)
 {
     enum { MAX_RESULT = 1 << 20 };
     _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    int r = io_read_to_end(pipe, &text, MAX_RESULT);
-    json_t *o = r == 0 ? json_loadb(text.buf, text.len, 0, NULL) : NULL;
+    json_t *o = io_read_to_end(pipe, &text, MAX_RESULT) == 0
+                    ? json_loadb(text.buf, text.len, 0, NULL)
+                    : NULL;
     const char *message = json_string_value(json_object_get(o, "message"));
     const char *hint = json_string_value(json_object_get(o, "hint"));
-    if (!json_is_object(o)) {
-        r = verror_set(err, EIO, "showing environment %s: the process for it ended", env_name);
-    } else {
-        r = (int)json_integer_value(json_object_get(o, "result"));
-        if (r < 0)
-            verror_set(err, (int)json_integer_value(json_object_get(o, "errnum")), "%s",
-                       message ? message : "unknown error");
-        if (r < 0 && hint)
-            verror_hint(err, "%s", hint);
-    }
+    bool said = json_is_object(o);
+    *ret = (int)json_integer_value(json_object_get(o, "result"));
+    if (said && *ret < 0)
+        verror_set(err, (int)json_integer_value(json_object_get(o, "errnum")), "%s",
+                   message ? message : "unknown error");
+    if (said && *ret < 0 && hint)
+        verror_hint(err, "%s", hint);
     json_decref(o);
-    return r;
+    return said;
 }
 
 /* What the caller was given by others, as the ends of pipes that somebody reads to the end. */
@@ -165,22 +164,20 @@ static void be_announcer(const struct home *home, const char *env_name, announce
     json_decref(answer);
 }
 
-/* The announcer, by a process in between, which its parent waits for. False: none was started. */
-static bool start_announcer(const struct home *home, const char *env_name,
+/* The announcer, by a process in between, which its parent waits for. Where there can be none, the
+ * pipe ends with nothing in it. */
+static void start_announcer(const struct home *home, const char *env_name,
                             announce_attach_fn attach, const int ends[2])
 {
     pid_t between = fork();
     if (between == 0) {
         (void)close(ends[0]);
-        pid_t announcer = fork();
-        if (announcer == 0)
+        if (fork() == 0)
             be_announcer(home, env_name, attach, ends[1]);
-        _exit(announcer < 0);
+        _exit(0);
     }
-    int status = 1;
-    while (between > 0 && waitpid(between, &status, 0) < 0 && errno == EINTR)
+    while (between > 0 && waitpid(between, NULL, 0) < 0 && errno == EINTR)
         ;
-    return between > 0 && status == 0;
 }
 
 /* In this one. */
@@ -206,10 +203,11 @@ int announce_switch(const struct home *home, const char *env_name, announce_atta
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
         return announce_here(home, env_name, attach, err);
-    bool started = start_announcer(home, env_name, attach, ends);
+    start_announcer(home, env_name, attach, ends);
     (void)close(ends[1]);
-    int r =
-        started ? take_result(ends[0], env_name, err) : announce_here(home, env_name, attach, err);
+    int r;
+    if (!take_result(ends[0], &r, err))
+        r = announce_here(home, env_name, attach, err);
     (void)close(ends[0]);
     return r;
 }

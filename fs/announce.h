@@ -1,13 +1,13 @@
 /* announce: lets those who watch with inotify see a switch.
  *
- * DESIGN. No invalidation makes an event; only system calls on the mount do. So the command that
- * asked for a switch, the announcer, calls for each changed name what would have changed it: it
- * removes what has gone, makes what has come, touches what has other bytes. The daemon knows it by
- * the pid in the requests and answers as if it did so, while nothing is done: a name to be removed
- * is shown to the announcer alone, as a phantom that nobody else ever gets; one to be made is
- * missing for it, and what it makes is the node that is there. So watchers get IN_DELETE, IN_CREATE
- * and IN_MODIFY with the right names, no layer is written, and what the kernel remembers afterwards
- * is what is there.
+ * DESIGN. No invalidation makes an event; only system calls on the mount do. So a process of
+ * the command that asked for a switch, the announcer, calls for each changed name what would have
+ * changed it: it removes what has gone, makes what has come, touches what has other bytes. The
+ * daemon knows it by the pid in the requests and answers as if it did so, while nothing is done: a
+ * name to be removed is shown to the announcer alone, as a phantom that nobody else ever gets; one
+ * to be made is missing for it, and what it makes is the node that is there. So watchers get
+ * IN_DELETE, IN_CREATE and IN_MODIFY with the right names, no layer is written, and what the kernel
+ * remembers afterwards is what is there.
  *
  * Who watches a folder of a package, or a file, watches the inode of the version that was there
  * when he began. Such inodes are held, and are reached again: in steps of the announcement its

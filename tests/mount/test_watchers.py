@@ -143,6 +143,17 @@ class Names(Case):
             self.assertIn(("site-packages", DELETE, name), got)
         self.assertEqual({mask for _, mask, _ in got}, {DELETE})
 
+    def test_a_second_change_comes_after_the_first_is_told(self):
+        """No command waits until everybody has heard of the one before; its own change does."""
+        self.install(1)
+        watch = self.watch(self.site)
+        self.install(2)
+        self.rollback()
+        self.install(3)
+        self.assertLessEqual({("site-packages", event, f"pkg-{version}.0.dist-info")
+                              for event, version in ((DELETE, 1), (CREATE, 2), (DELETE, 2), (CREATE, 1),
+                                                     (CREATE, 3))}, watch.read())
+
     def test_nothing_changed_is_no_event(self):
         self.install(1)
         watch = self.watch(self.site, self.site / "pkg", self.env)

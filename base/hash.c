@@ -138,12 +138,13 @@ void sha256_to_base64(const struct sha256 *h, char out[SHA256_BASE64_SIZE])
 
 static int base64_value(char c)
 {
-    if (c == '+')
-        c = '-';
-    else if (c == '/')
-        c = '_';
-    const char *p = c ? strchr(base64_digits, c) : NULL;
-    return p ? (int)(p - base64_digits) : -1;
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    return c == '-' || c == '+' ? 62 : c == '_' || c == '/' ? 63 : -1;
 }
 
 bool sha256_from_base64(const char *s, size_t len, struct sha256 *ret)

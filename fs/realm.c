@@ -111,6 +111,8 @@ static struct realm *realm_new(const struct home *home, struct images *images)
     struct realm *r = xcalloc(1, sizeof(*r));
     r->home = home;
     r->images = images;
+    r->uid = geteuid();
+    r->gid = getegid();
     pthread_mutex_init(&r->composing, NULL);
     pthread_mutex_init(&r->lock, NULL);
     clock_gettime(CLOCK_REALTIME, &r->changed);
@@ -363,8 +365,8 @@ int realm_stat(struct realm *r, const struct place *p, struct stat *ret)
         tree_stat(p->tree, p->node, ret);
     else
         stat_own(r, p, ret);
-    ret->st_uid = geteuid();
-    ret->st_gid = getegid();
+    ret->st_uid = r->uid;
+    ret->st_gid = r->gid;
     return 0;
 }
 

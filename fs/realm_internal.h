@@ -36,6 +36,8 @@ struct realm {
     struct images *images;
     char *address; /* explicit mounts; NULL: the hub */
     int wake;      /* for overlays */
+    uid_t uid;     /* the daemon's, which never change: asked once, not for every answer */
+    gid_t gid;
 
     pthread_mutex_t composing;
     pthread_mutex_t lock;     /* everything below */

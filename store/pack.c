@@ -178,6 +178,12 @@ bool pack_damaged(const struct pack *pack)
     return cut || sigbus_damaged(pack->watch);
 }
 
+bool pack_removed(const struct pack *pack)
+{
+    struct stat st;
+    return fstat(pack->fd, &st) == 0 && st.st_nlink == 0;
+}
+
 uint32_t pack_number(const struct pack *pack)
 {
     return pack->number;
@@ -273,36 +279,49 @@ static bool decoder_reserve(struct pack_decoder *decoder, size_t size)
     return decoder->compressed != NULL;
 }
 
-int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
-                    bool nowait, void *buf, struct verror *err)
+int pack_read_stored(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
+                     bool nowait, const void **data, size_t *size, struct verror *err)
 {
     if (frame >= pack->frames)
         return verror_set(err, ERANGE, "pack %u has no frame %u", pack->number, frame);
     const uint8_t *f = raw_frame(pack, frame);
     uint64_t offset = wire_load64(f);
-    size_t size = wire_load32(f + 8), raw = wire_load32(f + 12);
+    size_t stored = wire_load32(f + 8);
     if (pack_damaged(pack))
         return verror_set(err, EBADMSG, "pack %u: its index became shorter, or the disk fails",
                           pack->number);
-    if (!decoder_reserve(decoder, size))
+    if (!decoder_reserve(decoder, stored))
         return verror_errno(err, ENOMEM, "cannot read pack %u frame %u", pack->number, frame);
     if (nowait) {
-        int r = io_pread_nowait(pack->fd, decoder->compressed, size, offset);
+        int r = io_pread_nowait(pack->fd, decoder->compressed, stored, offset);
         if (r == -EAGAIN)
             return r;
         if (r < 0)
             return verror_errno(err, r, "cannot read pack %u frame %u", pack->number, frame);
     } else {
-        ssize_t n = io_pread_all(pack->fd, decoder->compressed, size, offset);
+        ssize_t n = io_pread_all(pack->fd, decoder->compressed, stored, offset);
         if (n < 0)
             return verror_errno(err, (int)n, "cannot read pack %u frame %u", pack->number, frame);
-        if ((size_t)n != size)
+        if ((size_t)n != stored)
             return verror_set(err, EBADMSG, "pack %u frame %u is cut off", pack->number, frame);
     }
-    if (checksum_of(decoder->compressed, size) != wire_load64(f + 16))
+    if (checksum_of(decoder->compressed, stored) != wire_load64(f + 16))
         return verror_set(err, EBADMSG, "pack %u frame %u is damaged: wrong checksum", pack->number,
                           frame);
-    size_t got = ZSTD_decompressDCtx(decoder->zstd, buf, raw, decoder->compressed, size);
+    *data = decoder->compressed;
+    *size = stored;
+    return 0;
+}
+
+int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
+                    bool nowait, void *buf, struct verror *err)
+{
+    const void *stored;
+    size_t size, raw = pack_frame_size(pack, frame);
+    int r = pack_read_stored(pack, decoder, frame, nowait, &stored, &size, err);
+    if (r < 0)
+        return r;
+    size_t got = ZSTD_decompressDCtx(decoder->zstd, buf, raw, stored, size);
     if (ZSTD_isError(got) || got != raw)
         return verror_set(err, EBADMSG, "pack %u frame %u is damaged: %s", pack->number, frame,
                           ZSTD_isError(got) ? ZSTD_getErrorName(got) : "wrong size");

@@ -92,15 +92,6 @@ static bool worth_it(const struct plan *plan, int level)
     return false;
 }
 
-static uint64_t raw_bytes(const struct plan *plan)
-{
-    uint64_t bytes = 0;
-    for (size_t i = 0; i < plan->blob_count; i++)
-        if (!plan->blobs[i].damaged)
-            bytes += plan->blobs[i].size;
-    return bytes;
-}
-
 static int sweep(struct optimize *o, struct verror *err)
 {
     uint64_t count;
@@ -150,12 +141,10 @@ static int change_over(struct optimize *o, struct verror *err)
 static int rewrite(struct optimize *o, struct verror *err)
 {
     _cleanup_free_ char *tmp = store_path(o->store, "tmp");
-    uint64_t bytes = raw_bytes(&o->plan);
     int fd = put_dir_make(tmp, &o->dir, err);
     if (fd < 0)
         return fd;
     o->dir_lock = fd;
-    progress_add_total(o->options.progress, 0, 2 * bytes);
     int r = optimize_check(&o->plan, &o->options, o->result, err);
     if (r < 0)
         return r;

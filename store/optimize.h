@@ -29,8 +29,16 @@
 #include "store/pack_writer.h"
 #include "store/store_private.h"
 
-/* A pack each. Importing reads bytecode and native code and hardly ever anything else. */
-enum optimize_group { GROUP_BYTECODE, GROUP_NATIVE, GROUP_SOURCE, GROUP_OTHER, GROUPS };
+/* A pack each. Imports read bytecode, native code, and of some distributions METADATA and
+ * entry_points.txt; seldom anything else. */
+enum optimize_group {
+    GROUP_BYTECODE,
+    GROUP_NATIVE,
+    GROUP_METADATA, /* what lies in a dist-info folder */
+    GROUP_SOURCE,
+    GROUP_OTHER,
+    GROUPS
+};
 
 struct plan_blob {
     struct sha256 id;

@@ -127,7 +127,6 @@ static void check_pack(void *arg, size_t worker)
     for (size_t i = 0; r == 0 && i < job->count; i++) {
         struct plan_blob *b = &c->plan->blobs[job->blobs[i]];
         r = check_blob(job, b, &err);
-        progress_advance(c->options->progress, 0, b->size);
     }
     pack_decoder_free(job->decoder);
     free(job->raw);

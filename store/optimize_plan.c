@@ -8,13 +8,12 @@
 #include "base/mem.h"
 #include "store/optimize.h"
 
-/* Importing reads one version of a file, and decodes with it what else the frame holds. So frames
- * of bytecode are small; nothing that imports read small files of is in the others. */
+/* Who reads a file decodes what else its frame holds: the other versions of it, which do not help
+ * him. So frames are the smaller the more an import reads of the group. */
 static const uint32_t frame_limit[GROUPS] = {
-    [GROUP_BYTECODE] = IMAGE_SLICE_SIZE / 4,
-    [GROUP_NATIVE] = IMAGE_SLICE_SIZE,
-    [GROUP_SOURCE] = IMAGE_SLICE_SIZE,
-    [GROUP_OTHER] = IMAGE_SLICE_SIZE,
+    [GROUP_BYTECODE] = IMAGE_SLICE_SIZE / 4, [GROUP_NATIVE] = IMAGE_SLICE_SIZE,
+    [GROUP_METADATA] = IMAGE_SLICE_SIZE / 4, [GROUP_SOURCE] = IMAGE_SLICE_SIZE / 2,
+    [GROUP_OTHER] = IMAGE_SLICE_SIZE / 2,
 };
 
 /* ---- what the catalog knows ---- */
@@ -95,6 +94,12 @@ struct plan_pack *plan_find_pack(const struct plan *plan, uint32_t number)
 
 /* ---- what images know ---- */
 
+static const char *basename_of(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 static bool has_suffix(const char *path, const char *suffix)
 {
     size_t n = strlen(path), m = strlen(suffix);
@@ -104,7 +109,7 @@ static bool has_suffix(const char *path, const char *suffix)
 /* libfoo.so, libfoo.so.1.2, foo.pyd ... */
 static bool is_native(const char *path)
 {
-    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    const char *name = basename_of(path);
     return has_suffix(name, ".so") || strstr(name, ".so.") || has_suffix(name, ".a") ||
            has_suffix(name, ".dylib") || has_suffix(name, ".pyd") || has_suffix(name, ".dll") ||
            has_suffix(name, ".exe");
@@ -116,6 +121,8 @@ static uint8_t group_of(const char *path, bool bytecode)
         return GROUP_BYTECODE;
     if (is_native(path))
         return GROUP_NATIVE;
+    if (strstr(path, ".dist-info/"))
+        return GROUP_METADATA;
     return has_suffix(path, ".py") || has_suffix(path, ".pyi") ? GROUP_SOURCE : GROUP_OTHER;
 }
 
@@ -256,7 +263,8 @@ static const char *text(const char *s)
 
 /* Versions of a file lie beside each other, and what a folder holds lies together. Objects of
  * native code hardly resemble their other versions within the reach of a frame: those of one
- * version, which are read together, lie together. */
+ * version, which are read together, lie together. Of metadata all files of one name do: whoever
+ * looks for entry points reads those of all distributions. */
 static int by_place(const void *pa, const void *pb, void *arg)
 {
     const struct plan_blob *blobs = arg;
@@ -268,8 +276,12 @@ static int by_place(const void *pa, const void *pb, void *arg)
     int path = strcmp(text(a->path), text(b->path));
     int dist = strcasecmp(text(a->dist), text(b->dist));
     int version = strverscmp(text(a->version), text(b->version));
-    const int native[] = {dist, version, path}, other[] = {path, dist, version};
-    const int *keys = a->group == GROUP_NATIVE ? native : other;
+    int name = strcmp(basename_of(text(a->path)), basename_of(text(b->path)));
+    const int native[] = {dist, version, path}, metadata[] = {name, path, version};
+    const int other[] = {path, dist, version};
+    const int *keys = a->group == GROUP_NATIVE     ? native
+                      : a->group == GROUP_METADATA ? metadata
+                                                   : other;
     for (size_t i = 0; i < 3; i++)
         if (keys[i])
             return keys[i];

@@ -14,7 +14,8 @@
 
 enum {
     FRAMES_PER_JOB = 32, /* neighbours, which are read from the same frames */
-    SAMPLE = 24,         /* an estimate compresses so many runs of frames of each group */
+    SAMPLE = 24,         /* an estimate compresses so many runs of frames of each group, */
+    SAMPLE_FRAMES = 4,   /* each of so many */
 };
 #define CACHE_BYTES ((size_t)128 << 20)
 
@@ -199,8 +200,26 @@ static void write_run(void *arg, size_t worker)
     pthread_mutex_unlock(&w->lock);
 }
 
-/* Runs over all frames, or over a sample: `runs` of them in each group, evenly spread. */
-static int run_all(struct rewrite *w, size_t runs, struct verror *err)
+/* The frames from `first` on that one job writes: neighbours of one group. */
+static size_t run_length(const struct plan *p, size_t first)
+{
+    size_t n = 1;
+    while (n < FRAMES_PER_JOB && first + n < p->frame_count &&
+           p->frames[first + n].group == p->frames[first].group)
+        n++;
+    return n;
+}
+
+/* Is the run part of the sample? They are spread evenly over each group. */
+static bool is_sampled(const struct plan *p, const struct run_job *job)
+{
+    const struct plan_frame *f = &p->frames[job->first];
+    size_t step = (p->group_frames[f->group] / FRAMES_PER_JOB + 1) / SAMPLE;
+    return step < 2 || f->number / FRAMES_PER_JOB % step == 0;
+}
+
+/* Over all frames, or over a sample where there are no packs to write. */
+static int run_all(struct rewrite *w, struct verror *err)
 {
     const struct plan *p = w->plan;
     struct pool *pool = pool_new(w->options->jobs);
@@ -212,18 +231,19 @@ static int run_all(struct rewrite *w, size_t runs, struct verror *err)
     pthread_mutex_init(&w->lock, NULL);
     _cleanup_free_ struct run_job *list =
         xcalloc(p->frame_count / FRAMES_PER_JOB + GROUPS + 1, sizeof(*list));
-    for (size_t first = 0, end; first < p->frame_count; first = end) {
-        uint8_t group = p->frames[first].group;
-        size_t all = p->group_frames[group] / FRAMES_PER_JOB + 1, step = runs ? all / runs : 0;
-        size_t nth = p->frames[first].number / FRAMES_PER_JOB;
-        for (end = first; end < p->frame_count && end - first < FRAMES_PER_JOB; end++)
-            if (p->frames[end].group != group)
-                break;
-        if (step > 1 && nth % step)
+    for (size_t first = 0, n; first < p->frame_count; first += n) {
+        n = run_length(p, first);
+        struct run_job job = {.rewrite = w, .first = first, .count = n};
+        if (!w->packs && !is_sampled(p, &job))
             continue;
-        list[jobs] = (struct run_job){.rewrite = w, .first = first, .count = end - first};
-        pool_submit(pool, write_run, &list[jobs++]);
+        if (!w->packs && job.count > SAMPLE_FRAMES)
+            job.count = SAMPLE_FRAMES;
+        for (size_t i = 0; i < job.count; i++)
+            progress_add_total(w->options->progress, 0, p->frames[first + i].size);
+        list[jobs++] = job;
     }
+    for (size_t i = 0; i < jobs; i++)
+        pool_submit(pool, write_run, &list[i]);
     pool_free(pool);
     for (size_t i = 0; i < threads; i++)
         release_hand(&w->hands[i]);
@@ -273,7 +293,7 @@ int optimize_write(struct plan *plan, const struct store_optimize_options *optio
         .plan = plan, .options = options, .level = options->level, .packs = packs, .limit = limit};
     int r = open_writers(plan, dir, packs, err);
     if (r == 0)
-        r = run_all(&w, 0, err);
+        r = run_all(&w, err);
     uint64_t bytes = 0;
     for (size_t g = 0; r == 0 && g < GROUPS; g++) {
         if (packs[g].writer)
@@ -291,7 +311,7 @@ int optimize_estimate(struct plan *plan, const struct store_optimize_options *op
                       uint64_t *bytes, struct verror *err)
 {
     struct rewrite w = {.plan = plan, .options = options, .level = options->level};
-    int r = run_all(&w, SAMPLE, err);
+    int r = run_all(&w, err);
     if (r < 0)
         return r;
     double raw[GROUPS] = {0};

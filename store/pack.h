@@ -36,6 +36,8 @@ struct pack; /* one open pack: descriptor and mapped index; immutable, any threa
 /* -ENOENT, -EBADMSG (damaged; the message says what) or errno of a call. Checks trailer and index.
  */
 int pack_open(const char *path, uint32_t number, struct pack **ret, struct verror *err);
+/* Frames will be read here and there: the disk is not to read what lies around them. */
+void pack_expect_random(const struct pack *pack);
 struct pack *pack_ref(struct pack *pack);
 void pack_unref(struct pack *pack);
 /* Did the file lose bytes of its index since it was opened? Once true it stays so. */

@@ -149,6 +149,7 @@ static int get_pack(struct blob_reader *reader, uint32_t number, bool nowait, st
     int r = pack_open(path, number, &pack, err);
     if (r < 0)
         return r;
+    pack_expect_random(pack);
     pthread_mutex_lock(&reader->lock);
     struct pack *other = held_pack(reader, number), *out = NULL;
     if (!other)

@@ -92,24 +92,23 @@ static bool worth_it(const struct plan *plan, int level)
     return false;
 }
 
-static int sweep(struct optimize *o, struct verror *err)
+static int need_dir(struct optimize *o, struct verror *err)
 {
-    uint64_t count;
-    int r = store_lock_exclusive(o->store, o->options.waiting, o->options.arg, err);
-    if (r < 0)
-        return r;
-    r = optimize_sweep(&o->plan, false, &o->result->swept_bytes, &count, err);
-    store_unlock_exclusive(o->store);
-    return r;
+    _cleanup_free_ char *tmp = store_path(o->store, "tmp");
+    int fd = put_dir_make(tmp, &o->dir, err);
+    if (fd >= 0)
+        o->dir_lock = fd;
+    return fd < 0 ? fd : 0;
 }
 
-/* After this nothing is lost any more; what fails of the rest is done by the next run, or does not
- * matter but for disk. */
-static int tidy(struct optimize *o, struct verror *err)
+/* What is left after the commit, in the order of optimize.h; of which nothing is lost when it
+ * fails.
+ */
+static int tidy(struct optimize *o, const char *gathered, struct verror *err)
 {
     struct catalog *catalog;
     uint64_t count;
-    int r = optimize_gather(&o->plan, err);
+    int r = optimize_put_gathered(&o->plan, gathered, err);
     if (r == 0)
         r = optimize_sweep(&o->plan, false, &o->result->swept_bytes, &count, err);
     if (r == 0)
@@ -122,30 +121,47 @@ static int tidy(struct optimize *o, struct verror *err)
     return r;
 }
 
-static int change_over(struct optimize *o, struct verror *err)
+static int commit(struct optimize *o, const char *gathered, struct verror *err)
 {
+    int r = optimize_commit(&o->plan, o->packs, gathered, o->options.level, err);
+    for (size_t i = 0; r == 0 && i < o->plan.blob_count; i++)
+        o->result->blobs_moved += !o->plan.blobs[i].damaged;
+    return r;
+}
+
+/* Of a run that was interrupted after its commit. */
+static int gather_again(struct optimize *o, const char *gathered, struct verror *err)
+{
+    struct catalog *catalog;
+    int r = store_catalog(o->store, &catalog, err);
+    if (r < 0)
+        return r;
+    r = optimize_gather(&o->plan, catalog, gathered, err);
+    store_catalog_done(o->store);
+    return r;
+}
+
+static int change_over(struct optimize *o,
+                       int (*prepare)(struct optimize *o, const char *gathered, struct verror *err),
+                       struct verror *err)
+{
+    _cleanup_free_ char *gathered = path_join(o->dir, "gathered");
     progress_item(o->options.progress, "changing over");
     int r = store_lock_exclusive(o->store, o->options.waiting, o->options.arg, err);
     if (r < 0)
         return r;
-    r = optimize_commit(&o->plan, o->packs, o->options.level, err);
-    if (r == 0) {
-        for (size_t i = 0; i < o->plan.blob_count; i++)
-            o->result->blobs_moved += !o->plan.blobs[i].damaged;
-        r = tidy(o, err);
-    }
+    r = prepare(o, gathered, err);
+    if (r == 0)
+        r = tidy(o, gathered, err);
     store_unlock_exclusive(o->store);
     return r;
 }
 
 static int rewrite(struct optimize *o, struct verror *err)
 {
-    _cleanup_free_ char *tmp = store_path(o->store, "tmp");
-    int fd = put_dir_make(tmp, &o->dir, err);
-    if (fd < 0)
-        return fd;
-    o->dir_lock = fd;
-    int r = optimize_check(&o->plan, &o->options, o->result, err);
+    int r = need_dir(o, err);
+    if (r == 0)
+        r = optimize_check(&o->plan, &o->options, o->result, err);
     if (r < 0)
         return r;
     plan_lay_out(&o->plan);
@@ -156,7 +172,26 @@ static int rewrite(struct optimize *o, struct verror *err)
         o->result->nothing = true;
         return optimize_mark(&o->plan, o->options.level, err);
     }
-    return r < 0 ? verror_move(err, &why) : change_over(o, err);
+    return r < 0 ? verror_move(err, &why) : change_over(o, commit, err);
+}
+
+/* Nothing is to be rewritten, but maybe an earlier run was interrupted. */
+static int finish_earlier(struct optimize *o, struct verror *err)
+{
+    struct store_optimize_result *res = o->result;
+    uint64_t bytes, count;
+    res->after = res->before;
+    int r = optimize_sweep(&o->plan, true, &bytes, &count, err);
+    res->nothing = count == 0;
+    if (r < 0 || res->nothing)
+        return r;
+    res->after.packs -= count;
+    res->after.pack_bytes -= bytes;
+    res->swept_bytes = bytes;
+    if (o->options.dry_run)
+        return 0;
+    r = need_dir(o, err);
+    return r < 0 ? r : change_over(o, gather_again, err);
 }
 
 /* Without the gathering and the removal of gaps, which save a few percent of small figures. */
@@ -181,7 +216,6 @@ static int estimate(struct optimize *o, struct verror *err)
 static int go(struct optimize *o, struct verror *err)
 {
     struct store_optimize_result *res = o->result;
-    uint64_t left, count;
     int r = store_lock_shared(o->store, err);
     if (r == 0)
         r = measure(o->store, &res->before, err);
@@ -189,23 +223,12 @@ static int go(struct optimize *o, struct verror *err)
         r = plan_read(o->store, o->options.problem, o->options.arg, &o->plan, err);
     if (r < 0)
         return r;
-    if (!worth_it(&o->plan, o->options.level)) {
-        res->after = res->before;
-        r = optimize_sweep(&o->plan, true, &left, &count, err);
-        res->nothing = count == 0;
-        if (r < 0 || res->nothing)
-            return r;
-        res->swept_bytes = left;
-        if (o->options.dry_run) {
-            res->after.packs -= count;
-            res->after.pack_bytes -= left;
-            return 0;
-        }
-        r = sweep(o, err);
-    } else {
+    if (worth_it(&o->plan, o->options.level)) {
         r = check_space(o, err);
         if (r == 0)
             r = o->options.dry_run ? estimate(o, err) : rewrite(o, err);
+    } else {
+        r = finish_earlier(o, err);
     }
     return r < 0 || o->options.dry_run ? r : measure(o->store, &res->after, err);
 }

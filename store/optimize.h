@@ -15,12 +15,13 @@
  *      manifest that names it
  *   4. packs are complete, fsynced, renamed into packs/ and the folder fsynced before the catalog
  *      names them; one transaction moves all blobs and forgets the packs in which none is left
- *   5. only then the locations are gathered (a cache: stale ones lead to the catalog), and packs
- *      that the catalog does not list are removed, unless one holds content that an image needs and
- *      the catalog lacks
+ *   5. only then the gathered locations, written before, get their name (a cache: stale ones lead
+ * to the catalog), and after that packs that the catalog does not list are removed, unless one
+ *      holds content that an image needs and the catalog lacks
  * A crash before the commit leaves garbage in tmp/ and packs that nobody lists, one after it packs
- * that nobody lists any more: the next run removes both. A reader that has a removed pack open goes
- * on with it; one that has not is led to the catalog (-ENOENT in blob_reader_read()).
+ * that nobody lists any more, by which the next run sees what is left to do. A reader that has a
+ * removed pack open goes on with it; one that has not is led to the catalog (-ENOENT in
+ * blob_reader_read()).
  */
 #ifndef VENVFS_STORE_OPTIMIZE_H
 #define VENVFS_STORE_OPTIMIZE_H
@@ -43,7 +44,8 @@ enum optimize_group {
 struct plan_blob {
     struct sha256 id;
     uint64_t size;
-    struct pack_location from, to; /* to.pack: the group until packs have numbers */
+    struct pack_location from, to; /* the same until plan_lay_out(); to.pack is the group then,
+                                      until packs have numbers */
     char *path, *dist, *version;   /* of the first file that has it, by path; NULL: no file has */
     uint8_t group;                 /* enum optimize_group */
     bool test;                     /* of a test suite, which imports do not read */
@@ -84,6 +86,8 @@ struct plan {
     size_t pack_count, pack_alloc;
     struct plan_image *images;
     size_t image_count, image_alloc;
+    struct store_image *gathered; /* of which optimize_gather() wrote the locations */
+    size_t gathered_count, gathered_alloc;
     struct sha256 *missing; /* what images need and the catalog lacks, in order */
     size_t missing_count, missing_alloc;
 };
@@ -119,13 +123,19 @@ int optimize_write(struct plan *plan, const struct store_optimize_options *optio
 int optimize_estimate(struct plan *plan, const struct store_optimize_options *options,
                       uint64_t *bytes, struct verror *err);
 
-/* Makes the new packs known and forgets the old ones; the store's lock is held exclusively. */
-int optimize_commit(struct plan *plan, struct written_pack *packs, int level, struct verror *err);
 /* Marks the packs there are as not worth another run at this level. */
 int optimize_mark(struct plan *plan, int level, struct verror *err);
-/* Gathers the locations of all images in one file. Best of the catalog's knowledge; lock as above.
- */
-int optimize_gather(struct plan *plan, struct verror *err);
+
+/* The following need the store's lock exclusively. */
+
+/* Writes the locations of all images, as the catalog's open transaction has them, into one file. */
+int optimize_gather(struct plan *plan, struct catalog *catalog, const char *path,
+                    struct verror *err);
+/* Puts that file into its place and removes the where files that it replaces. */
+int optimize_put_gathered(const struct plan *plan, const char *path, struct verror *err);
+/* Makes the new packs known and forgets the old ones; writes the locations into `gathered`. */
+int optimize_commit(struct plan *plan, struct written_pack *packs, const char *gathered, int level,
+                    struct verror *err);
 /* Removes packs that the catalog does not list, or with `dry_run` only counts them. */
 int optimize_sweep(const struct plan *plan, bool dry_run, uint64_t *bytes, uint64_t *count,
                    struct verror *err);

@@ -12,6 +12,103 @@
 #include "store/optimize.h"
 #include "store/where.h"
 
+/* ---- locations ---- */
+
+struct gathering {
+    struct plan *plan;
+    struct catalog *catalog;
+    struct store_image *images;
+    size_t image_count, image_alloc;
+    struct where_part *parts;
+    size_t part_count, part_alloc;
+};
+
+static int note_image(const struct catalog_image *image, void *arg)
+{
+    struct gathering *g = arg;
+    g->images = xgrow(g->images, &g->image_alloc, g->image_count + 1, sizeof(*g->images));
+    g->images[g->image_count++] = image->which;
+    return 0;
+}
+
+/* Most blobs were moved just now; the catalog knows the others. */
+static int locate(const struct gathering *g, const struct sha256 *id, struct pack_location *ret,
+                  struct verror *err)
+{
+    const struct plan_blob *b = plan_find(g->plan, id);
+    uint64_t size;
+    if (!b || b->damaged)
+        return catalog_find_blob(g->catalog, id, ret, &size, err);
+    *ret = b->to;
+    return 0;
+}
+
+/* An image that is damaged, or lacks content, keeps what it has. */
+static int gather_image(struct gathering *g, const struct store_image *which, struct verror *err)
+{
+    struct image *image;
+    int r = store_image_open(g->plan->store, which, &image, err);
+    if (r < 0)
+        return r == -ENOENT || r == -EBADMSG || r == -EIO ? 0 : r;
+    uint32_t count = image_blobs(image);
+    _cleanup_free_ struct pack_location *all = xcalloc(count + 1, sizeof(*all));
+    for (uint32_t i = 0; r == 0 && i < count; i++)
+        r = locate(g, image_blob_id(image, i), &all[i], err);
+    if (r == 0) {
+        g->parts = xgrow(g->parts, &g->part_alloc, g->part_count + 1, sizeof(*g->parts));
+        struct where_part *part = &g->parts[g->part_count++];
+        part->number = which->number;
+        strbuf_init(&part->bytes);
+        where_encode(image_id(image), all, count, &part->bytes);
+        struct plan *p = g->plan;
+        p->gathered =
+            xgrow(p->gathered, &p->gathered_alloc, p->gathered_count + 1, sizeof(*p->gathered));
+        p->gathered[p->gathered_count++] = *which;
+    }
+    image_unref(image);
+    return r == -ENOENT ? 0 : r;
+}
+
+int optimize_gather(struct plan *plan, struct catalog *catalog, const char *path,
+                    struct verror *err)
+{
+    struct gathering g = {.plan = plan, .catalog = catalog};
+    _cleanup_strbuf_ struct strbuf bytes = STRBUF_INIT;
+    plan->gathered_count = 0;
+    int r = catalog_each_image(catalog, note_image, &g, err);
+    for (size_t i = 0; r == 0 && i < g.image_count; i++)
+        r = gather_image(&g, &g.images[i], err);
+    if (r == 0) {
+        where_gather(g.parts, g.part_count, &bytes);
+        r = io_write_file_atomic(path, bytes.buf, bytes.len, 0644, true);
+        if (r < 0)
+            (void)verror_errno(err, r, "cannot write %s", path);
+    }
+    for (size_t i = 0; i < g.part_count; i++)
+        strbuf_release(&g.parts[i].bytes);
+    free(g.parts);
+    free(g.images);
+    return r;
+}
+
+int optimize_put_gathered(const struct plan *plan, const char *path, struct verror *err)
+{
+    _cleanup_free_ char *to = store_gathered_path(plan->store);
+    _cleanup_free_ char *folder = store_path(plan->store, "images");
+    int r = io_rename(path, to);
+    if (r == 0)
+        r = io_fsync_dir(folder);
+    if (r < 0)
+        return verror_errno(err, r, "cannot name %s", to);
+    for (size_t i = 0; i < plan->gathered_count; i++) {
+        _cleanup_free_ char *own = store_where_path(plan->store, &plan->gathered[i]);
+        (void)unlink(own);
+    }
+    return 0;
+}
+
+/* ---- the change ---- */
+
 static int next_number(struct plan *plan, struct catalog *catalog, uint32_t *ret,
                        struct verror *err)
 {
@@ -64,7 +161,7 @@ static int mark_old(const struct plan *plan, struct catalog *catalog, int level,
 }
 
 static int transaction(struct plan *plan, struct catalog *catalog, struct written_pack *packs,
-                       int level, struct verror *err)
+                       const char *gathered, int level, struct verror *err)
 {
     uint32_t next = 0;
     int r = next_number(plan, catalog, &next, err);
@@ -84,10 +181,13 @@ static int transaction(struct plan *plan, struct catalog *catalog, struct writte
         r = mark_old(plan, catalog, level, err);
     if (r == 0)
         r = catalog_drop_empty_packs(catalog, err);
-    return r < 0 ? r : catalog_set_counter(catalog, COUNTER_PACK, next, err);
+    if (r == 0)
+        r = catalog_set_counter(catalog, COUNTER_PACK, next, err);
+    return r < 0 ? r : optimize_gather(plan, catalog, gathered, err);
 }
 
-int optimize_commit(struct plan *plan, struct written_pack *packs, int level, struct verror *err)
+int optimize_commit(struct plan *plan, struct written_pack *packs, const char *gathered, int level,
+                    struct verror *err)
 {
     struct catalog *catalog;
     int r = store_catalog(plan->store, &catalog, err);
@@ -95,7 +195,7 @@ int optimize_commit(struct plan *plan, struct written_pack *packs, int level, st
         return r;
     r = catalog_begin(catalog, err);
     if (r == 0) {
-        r = transaction(plan, catalog, packs, level, err);
+        r = transaction(plan, catalog, packs, gathered, level, err);
         if (r < 0) {
             for (size_t g = 0; g < GROUPS; g++) {
                 _cleanup_free_ char *path =
@@ -130,101 +230,6 @@ int optimize_mark(struct plan *plan, int level, struct verror *err)
             catalog_rollback(catalog);
     }
     store_catalog_done(plan->store);
-    return r;
-}
-
-/* ---- locations ---- */
-
-struct gathering {
-    struct plan *plan;
-    struct catalog *catalog;
-    struct plan_image *images;
-    size_t image_count, image_alloc;
-    struct where_part *parts;
-    size_t part_count, part_alloc;
-};
-
-static int note_image(const struct catalog_image *image, void *arg)
-{
-    struct gathering *g = arg;
-    g->images = xgrow(g->images, &g->image_alloc, g->image_count + 1, sizeof(*g->images));
-    g->images[g->image_count++] = (struct plan_image){.which = image->which};
-    return 0;
-}
-
-/* Most blobs were moved just now; the catalog knows the others. */
-static int locate(const struct gathering *g, const struct sha256 *id, struct pack_location *ret,
-                  struct verror *err)
-{
-    const struct plan_blob *b = plan_find(g->plan, id);
-    uint64_t size;
-    if (!b || b->damaged)
-        return catalog_find_blob(g->catalog, id, ret, &size, err);
-    *ret = b->to;
-    return 0;
-}
-
-/* An image that is damaged, or lacks content, keeps what it has. */
-static int gather_image(struct gathering *g, const struct store_image *which, struct verror *err)
-{
-    struct image *image;
-    int r = store_image_open(g->plan->store, which, &image, err);
-    if (r < 0)
-        return r == -ENOENT || r == -EBADMSG || r == -EIO ? 0 : r;
-    uint32_t count = image_blobs(image);
-    _cleanup_free_ struct pack_location *all = xcalloc(count + 1, sizeof(*all));
-    for (uint32_t i = 0; r == 0 && i < count; i++)
-        r = locate(g, image_blob_id(image, i), &all[i], err);
-    if (r == 0) {
-        g->parts = xgrow(g->parts, &g->part_alloc, g->part_count + 1, sizeof(*g->parts));
-        struct where_part *part = &g->parts[g->part_count++];
-        part->number = which->number;
-        strbuf_init(&part->bytes);
-        where_encode(image_id(image), all, count, &part->bytes);
-    }
-    image_unref(image);
-    return r == -ENOENT ? 0 : r;
-}
-
-static int write_gathered(const struct gathering *g, struct verror *err)
-{
-    _cleanup_strbuf_ struct strbuf bytes = STRBUF_INIT;
-    _cleanup_free_ char *path = store_gathered_path(g->plan->store);
-    where_gather(g->parts, g->part_count, &bytes);
-    int r = io_write_file_atomic(path, bytes.buf, bytes.len, 0644, true);
-    return r < 0 ? verror_errno(err, r, "cannot write %s", path) : 0;
-}
-
-/* Those that the gathered file replaces. */
-static void remove_single(const struct gathering *g)
-{
-    for (size_t i = 0, part = 0; i < g->image_count && part < g->part_count; i++) {
-        if (g->images[i].which.number != g->parts[part].number)
-            continue;
-        _cleanup_free_ char *path = store_where_path(g->plan->store, &g->images[i].which);
-        (void)unlink(path);
-        part++;
-    }
-}
-
-int optimize_gather(struct plan *plan, struct verror *err)
-{
-    struct gathering g = {.plan = plan};
-    int r = store_catalog(plan->store, &g.catalog, err);
-    if (r < 0)
-        return r;
-    r = catalog_each_image(g.catalog, note_image, &g, err);
-    for (size_t i = 0; r == 0 && i < g.image_count; i++)
-        r = gather_image(&g, &g.images[i].which, err);
-    store_catalog_done(plan->store);
-    if (r == 0)
-        r = write_gathered(&g, err);
-    if (r == 0)
-        remove_single(&g);
-    for (size_t i = 0; i < g.part_count; i++)
-        strbuf_release(&g.parts[i].bytes);
-    free(g.parts);
-    free(g.images);
     return r;
 }
 

@@ -22,8 +22,11 @@ static int copy_blob(const struct catalog_blob *blob, void *arg)
 {
     struct plan *p = arg;
     p->blobs = xgrow(p->blobs, &p->blob_alloc, p->blob_count + 1, sizeof(*p->blobs));
-    p->blobs[p->blob_count++] = (struct plan_blob){
-        .id = blob->id, .size = blob->size, .from = blob->where, .group = GROUP_OTHER};
+    p->blobs[p->blob_count++] = (struct plan_blob){.id = blob->id,
+                                                   .size = blob->size,
+                                                   .from = blob->where,
+                                                   .to = blob->where,
+                                                   .group = GROUP_OTHER};
     return 0;
 }
 
@@ -251,6 +254,7 @@ void plan_release(struct plan *plan)
     free(plan->frames);
     free(plan->packs);
     free(plan->images);
+    free(plan->gathered);
     free(plan->missing);
 }
 

@@ -309,7 +309,7 @@ static void print_optimized(const struct store_command *c, const struct store_op
     }
     printf("%s %s -> %s%s", c->dry_run ? "would take" : "on disk  ", print_bytes(before, a),
            c->dry_run ? "about " : "", print_bytes(after, b));
-    if (before)
+    if (after < before) /* else others added more meanwhile */
         printf(", %.0f %% less", 100.0 * (1.0 - (double)after / (double)before));
     printf("\npacks     %" PRIu64 " -> %" PRIu64 ", %s -> %s\n", r->before.packs, r->after.packs,
            print_bytes(r->before.pack_bytes, a), print_bytes(r->after.pack_bytes, b));

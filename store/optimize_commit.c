@@ -241,6 +241,8 @@ struct sweep {
     size_t listed_count, listed_alloc;
     bool dry_run;
     uint64_t bytes, count;
+    int result; /* of removing, for the last that failed */
+    struct verror *err;
 };
 
 static int note_pack(uint32_t number, uint64_t bytes, void *arg)
@@ -292,8 +294,11 @@ static void sweep_file(const char *path, const char *name, uint64_t size, void *
         return;
     if (is_needed(s->plan, path, number))
         return;
-    if (!s->dry_run && io_unlink(path) < 0)
+    int r = s->dry_run ? 0 : io_unlink(path);
+    if (r < 0) {
+        s->result = verror_errno(s->err, r, "cannot remove %s", path);
         return; /* the next run finds it again */
+    }
     s->bytes += size;
     s->count++;
 }
@@ -301,7 +306,7 @@ static void sweep_file(const char *path, const char *name, uint64_t size, void *
 int optimize_sweep(const struct plan *plan, bool dry_run, uint64_t *bytes, uint64_t *count,
                    struct verror *err)
 {
-    struct sweep s = {.plan = plan, .dry_run = dry_run};
+    struct sweep s = {.plan = plan, .dry_run = dry_run, .err = err};
     struct catalog *catalog;
     uint64_t total = 0;
     int r = store_catalog(plan->store, &catalog, err);
@@ -314,5 +319,5 @@ int optimize_sweep(const struct plan *plan, bool dry_run, uint64_t *bytes, uint6
     free(s.listed);
     *bytes = s.bytes;
     *count = s.count;
-    return r;
+    return r < 0 ? r : s.result;
 }

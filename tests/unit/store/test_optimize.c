@@ -286,7 +286,8 @@ static void test_what_is_damaged_stays_and_is_told(void **state)
     struct store_optimize_result res;
     assert_ok(optimize(b.root, 0, false, &lines, &res, &err), &err);
     assert_true(res.blobs_damaged > 0 && res.blobs_moved > 0);
-    assert_non_null(strstr(lines.buf, "stays in pack 2, damaged: pack 2 frame 0"));
+    if (!strstr(lines.buf, "stays in pack 2, damaged: pack 2 frame"))
+        fail_msg("%s", lines.buf);
     assert_true(path_exists(pack));
     struct store *store = open_store(b.root);
     check_files(store, &b.image[0], b.v[0].files, ARRAY_SIZE(b.v[0].files), 50000);
@@ -424,6 +425,7 @@ static void test_it_waits_for_who_adds(void **state)
     assert_int_equal(pipe(ends), 0);
     pid_t pid = fork();
     if (pid == 0) {
+        store_close(adding); /* the lock is its parent's alone now */
         struct store *store = open_store(b.root);
         struct store_optimize_result res;
         struct store_optimize_options options = {
@@ -479,12 +481,14 @@ static bool optimize_with_fault(const char *root, const char *call, unsigned n, 
 
 static void try_faults(const char *call, const char *how)
 {
+    enum { AT_LEAST = 4 }; /* the failure of some calls changes nothing, and is not told */
+    unsigned n, hits = 0;
     bool reached = true;
-    unsigned n;
-    for (n = 1; reached; n++) {
+    for (n = 1; reached || n <= AT_LEAST; n++) {
         struct box b;
         open_box(&b);
         reached = optimize_with_fault(b.root, call, n, how);
+        hits += reached;
         assert_whole(&b);
         struct strbuf lines = STRBUF_INIT;
         struct store_optimize_result res;
@@ -501,7 +505,7 @@ static void try_faults(const char *call, const char *how)
         close_box(&b);
         assert_true(n < 500);
     }
-    assert_true(n > 2);
+    assert_true(hits > 0);
 }
 
 static void test_a_failing_call_does_no_harm(void **state)

@@ -59,8 +59,9 @@ int catalog_add_made(struct catalog *c, const struct store_wheel *wheel, const c
 
 /* ---- rewriting packs (catalog_optimize.c) ---- */
 
-/* The level at which `store optimize` made a pack; 0: it did not. A store of an older program has
- * no table for that: then every pack is 0. */
+/* The level at which `store optimize` made a pack; negative: the level at which it found the pack
+ * not worth rewriting; 0: it has not seen the pack. A store of an older program has no table for
+ * that: then every pack is 0. */
 int catalog_optimized(struct catalog *c, uint32_t pack, int *level, struct verror *err);
 /* The following belong into a transaction. */
 int catalog_set_optimized(struct catalog *c, uint32_t pack, int level, struct verror *err);

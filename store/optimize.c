@@ -88,7 +88,7 @@ static int check_space(const struct optimize *o, struct verror *err)
 static bool worth_it(const struct plan *plan, int level)
 {
     for (size_t i = 0; i < plan->pack_count; i++)
-        if (plan->packs[i].level < level)
+        if (abs(plan->packs[i].level) < level)
             return true;
     return false;
 }

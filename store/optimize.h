@@ -64,7 +64,7 @@ struct plan_frame {
 struct plan_pack {
     uint32_t number;
     uint64_t bytes;
-    int level;         /* at which an earlier run made it, or 0 */
+    int level;         /* catalog_optimized() */
     struct pack *pack; /* NULL: it cannot be opened */
 };
 

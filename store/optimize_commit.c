@@ -156,7 +156,8 @@ static int mark_old(const struct plan *plan, struct catalog *catalog, int level,
 {
     int r = 0;
     for (size_t i = 0; r == 0 && i < plan->pack_count; i++)
-        r = catalog_set_optimized(catalog, plan->packs[i].number, level, err);
+        if (plan->packs[i].level < level)
+            r = catalog_set_optimized(catalog, plan->packs[i].number, -level, err);
     return r;
 }
 

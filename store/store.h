@@ -1,12 +1,11 @@
 /* store: each package version once, compressed, addressed by content.
  *
  *   STORE/format          minimum reader and writer version
- *   STORE/lock            shared: using or adding; exclusive: removing (optimize; gc, a later issue)
- *   STORE/catalog.sqlite  an index that can be rebuilt from the rest
- *   STORE/packs/N.pack    STORE/images/N-SHA256.image   STORE/images/N-SHA256.where
- *   STORE/images/gathered.where   the where files of all images that `store optimize` saw
- *   STORE/claims          one byte-range lock per wheel being ingested; always empty
- *   STORE/tmp/            a folder per put under way
+ *   STORE/lock            shared: using or adding; exclusive: removing (optimize; gc, a later
+ * issue) STORE/catalog.sqlite  an index that can be rebuilt from the rest STORE/packs/N.pack
+ * STORE/images/N-SHA256.image   STORE/images/N-SHA256.where STORE/images/gathered.where   the where
+ * files of all images that `store optimize` saw STORE/claims          one byte-range lock per wheel
+ * being ingested; always empty STORE/tmp/            a folder per put under way
  *
  * `where` files hold the resolved location of each blob of an image, so that READ never asks
  * SQLite. They are caches: checked by a checksum, re-made from the catalog when a pack they name is

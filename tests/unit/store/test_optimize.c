@@ -168,6 +168,27 @@ static void test_frames_of_an_earlier_run_are_kept(void **state)
     close_box(&b);
 }
 
+/* A pack that was left, since all packs together would not have become smaller, holds frames of a
+ * put: they are not kept when it is rewritten after all. */
+static void test_frames_of_a_put_are_never_kept(void **state)
+{
+    (void)state;
+    struct box b = {.root = temp_folder()};
+    static const struct sample_file noise[] = {{"lib/one.so", 5, 2 * IMAGE_SLICE_SIZE}};
+    struct store *store = open_store(b.root);
+    put_files(store, "noise.whl", noise, 1);
+    store_close(store);
+    assert_true(optimized(b.root, 0, false).nothing);
+    assert_true(optimized(b.root, 0, false).nothing);
+    add_version(&b, "pkg-1.whl");
+    add_version(&b, "pkg-2.whl");
+    struct store_optimize_result res = optimized(b.root, 0, false);
+    assert_false(res.nothing);
+    assert_int_equal(res.frames_kept, 0);
+    assert_whole(&b);
+    close_box(&b);
+}
+
 /* ---- reading meanwhile ---- */
 
 struct reading {
@@ -529,6 +550,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_it_is_smaller_and_whole_and_done_once),
         cmocka_unit_test(test_frames_of_an_earlier_run_are_kept),
+        cmocka_unit_test(test_frames_of_a_put_are_never_kept),
         cmocka_unit_test(test_readers_do_not_notice),
         cmocka_unit_test(test_removed_packs_are_let_go),
         cmocka_unit_test(test_what_is_damaged_stays_and_is_told),

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,14 +10,15 @@
 #include "cli/print.h"
 #include "cli/session.h"
 #include "env/interp.h"
+#include "fs/control.h"
 #include "wheel/wheel.h"
 
 /* What each sub-command has: parsed options and an open store. */
 struct store_command {
     struct session s;
-    bool json, fast, no_compile;
+    bool json, fast, no_compile, dry_run;
     const char *python;
-    size_t jobs;
+    size_t jobs, level;
     struct words operands;
 };
 
@@ -263,6 +265,120 @@ static int verify_main(int argc, char **argv)
     return run(&help, specs, &c, verify, argc, argv);
 }
 
+/* ---- optimize ---- */
+
+static void waiting(void *arg)
+{
+    (void)arg;
+    print_note("waiting for commands that use the store");
+}
+
+/* A running daemon has the old packs open: their space comes back when it closes them. */
+static void tell_daemon(const struct session *s)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    struct control *control;
+    json_t *answer = NULL;
+    if (control_connect(&s->home, &control, &err) < 0)
+        return;
+    if (control_call(control, json_pack("{s:s}", "do", "repacked"), &answer, &err) < 0)
+        print_note("the daemon keeps the old packs open until it ends: %s", verror_message(&err));
+    json_decref(answer);
+    control_close(control);
+}
+
+static json_t *sizes_json(const struct store_optimize_sizes *s)
+{
+    return json_pack("{s:I, s:I, s:I, s:I, s:I}", "packs", (json_int_t)s->packs, "pack_bytes",
+                     (json_int_t)s->pack_bytes, "image_bytes", (json_int_t)s->image_bytes,
+                     "catalog_bytes", (json_int_t)s->catalog_bytes, "files", (json_int_t)s->files);
+}
+
+static uint64_t sizes_sum(const struct store_optimize_sizes *s)
+{
+    return s->pack_bytes + s->image_bytes + s->catalog_bytes;
+}
+
+static void print_optimized(const struct store_command *c, const struct store_optimize_result *r)
+{
+    char a[PRINT_BYTES_SIZE], b[PRINT_BYTES_SIZE];
+    uint64_t before = sizes_sum(&r->before), after = sizes_sum(&r->after);
+    if (r->nothing) {
+        print_note("nothing to do: the store takes %s", print_bytes(before, a));
+        return;
+    }
+    printf("%s %s -> %s%s", c->dry_run ? "would take" : "on disk  ", print_bytes(before, a),
+           c->dry_run ? "about " : "", print_bytes(after, b));
+    if (after < before) /* else others added more meanwhile */
+        printf(", %.0f %% less", 100.0 * (1.0 - (double)after / (double)before));
+    printf("\npacks     %" PRIu64 " -> %" PRIu64 ", %s -> %s\n", r->before.packs, r->after.packs,
+           print_bytes(r->before.pack_bytes, a), print_bytes(r->after.pack_bytes, b));
+    if (c->dry_run)
+        printf("needs     %s of free disk while it runs\n", print_bytes(r->space_needed, a));
+    else
+        printf("files     %" PRIu64 " -> %" PRIu64 "\n", r->before.files, r->after.files);
+}
+
+static int optimize(struct store_command *c, struct verror *err)
+{
+    json_t *lines = c->json ? json_array() : NULL;
+    struct store_optimize_result res;
+    if (c->level > STORE_OPTIMIZE_LEVEL_MAX) {
+        json_decref(lines);
+        return verror_set(err, EINVAL, "--level is 1 to %d", STORE_OPTIMIZE_LEVEL_MAX);
+    }
+    struct store_optimize_options options = {
+        .level = (int)c->level,
+        .jobs = c->jobs,
+        .dry_run = c->dry_run,
+        .progress = progress_new(c->dry_run ? "estimating" : "optimizing", print_quiet()),
+        .problem = problem,
+        .waiting = waiting,
+        .arg = lines,
+    };
+    int r = store_optimize(c->s.store, &options, &res, err);
+    progress_finish(options.progress);
+    if (r < 0) {
+        json_decref(lines);
+        return r;
+    }
+    if (!c->dry_run && !res.nothing)
+        tell_daemon(&c->s);
+    if (c->json)
+        print_json(json_pack(
+            "{s:b, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "nothing", res.nothing,
+            "dry_run", c->dry_run, "before", sizes_json(&res.before), "after",
+            sizes_json(&res.after), "blobs_moved", (json_int_t)res.blobs_moved, "blobs_damaged",
+            (json_int_t)res.blobs_damaged, "frames_made", (json_int_t)res.frames_made,
+            "frames_kept", (json_int_t)res.frames_kept, "swept_bytes", (json_int_t)res.swept_bytes,
+            "space_needed", (json_int_t)res.space_needed, "lines", lines));
+    else
+        print_optimized(c, &res);
+    return res.blobs_damaged ? EXIT_FAILED : EXIT_DONE;
+}
+
+static int optimize_main(int argc, char **argv)
+{
+    static const struct command_help help = {
+        .name = "store optimize",
+        .synopsis = "[--dry-run] [--level N] [-j N] [--json]",
+        .about =
+            "Rewrites the packs so that they take less disk: what is alike lies together, and is\n"
+            "compressed better. Mounted environments go on meanwhile; commands that add packages\n"
+            "wait at its end for some seconds. It needs the packs' size of free disk once more.\n"
+            "What is damaged stays as it is; then the exit code is 1.",
+    };
+    struct store_command c = {.python = NULL};
+    const struct option_spec specs[] = {
+        {0, "dry-run", OPTION_FLAG, &c.dry_run, NULL, "change nothing; estimate from a sample"},
+        {0, "level", OPTION_NUMBER, &c.level, "N", "of zstd, 1 to 19 (default: 14)"},
+        {'j', "jobs", OPTION_NUMBER, &c.jobs, "N", "threads (default: one per CPU)"},
+        {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
+        OPTIONS_END,
+    };
+    return run(&help, specs, &c, optimize, argc, argv);
+}
+
 /* ---- path ---- */
 
 static int path(struct store_command *c, struct verror *err)
@@ -296,6 +412,7 @@ int cmd_store(int argc, char **argv)
         {"ls", "list images", ls_main, false},
         {"stats", "count packages, files and bytes", stats_main, false},
         {"verify", "check everything for damage", verify_main, false},
+        {"optimize", "rewrite the packs to take less disk", optimize_main, false},
         {"path", "print the store's folder", path_main, false},
     };
     return commands_group("store", "Adds to, lists and verifies the store.", commands,

@@ -10,7 +10,8 @@
  * true when who asks is about to announce what changes), detach (env; "removed": true when it is
  * about to be removed: its stubs go too), rename (env: the name it had, to: the one it
  * has on disk; shown as attach does), mount (env, dir: explicit,
- * read-only), umount (dir, or all), announce (fs/announce.h), status, stop,
+ * read-only), umount (dir, or all), announce (fs/announce.h), repacked (the
+ * store has removed packs: close them), status, stop,
  * warm (env: the answer's "files" are what imports read before, [path from its root, slice]), and
  * settle: one step on the upper layer of env, which is in view (fs/overlay_settle.h), by what the
  * request has: "due": true (the answer's "due" says whether a package was touched), "begin": true,

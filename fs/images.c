@@ -74,6 +74,13 @@ static int need_reader(struct images *im, struct verror *err)
     return r;
 }
 
+void images_forget_removed(struct images *im)
+{
+    struct blob_reader *reader = atomic_load(&im->reader);
+    if (reader)
+        blob_reader_forget_removed(reader);
+}
+
 static struct shared_image **bucket(struct images *im, uint32_t number)
 {
     return &im->buckets[number % BUCKETS];

@@ -34,6 +34,9 @@ struct image *shared_image_image(const struct shared_image *image); /* borrowed 
 ssize_t images_read(struct images *images, struct shared_image *image, uint32_t blob,
                     uint64_t offset, void *buf, size_t size, bool nowait, struct verror *err);
 
+/* Closes packs whose files were removed: see blob_reader_forget_removed(). */
+void images_forget_removed(struct images *images);
+
 struct images_stats {
     size_t open;    /* images now open */
     size_t located; /* of these, with locations loaded */

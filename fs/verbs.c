@@ -407,6 +407,15 @@ static int do_status(struct daemon *d, const json_t *request, json_t *answer, st
     return 0;
 }
 
+static int do_repacked(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
+{
+    (void)request;
+    (void)answer;
+    (void)err;
+    images_forget_removed(d->context.images);
+    return 0;
+}
+
 static int do_stop(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)
 {
     (void)request;
@@ -422,12 +431,12 @@ int daemon_perform(void *arg, const struct control_client *client, const char *v
         int (*perform)(struct daemon *d, const json_t *request, json_t *answer, struct verror *err);
         bool needs_hub;
     } verbs[] = {
-        {"hello", do_hello, false},      {"attach", do_attach, true},
-        {"detach", do_detach, true},     {"mount", do_mount, false},
-        {"umount", do_umount, false},    {"status", do_status, false},
-        {"stop", do_stop, false},        {"rename", do_rename, true},
-        {"settle", daemon_settle, true}, {"announce", do_announce, true},
-        {"warm", do_warm, true},
+        {"hello", do_hello, false},       {"attach", do_attach, true},
+        {"detach", do_detach, true},      {"mount", do_mount, false},
+        {"umount", do_umount, false},     {"status", do_status, false},
+        {"stop", do_stop, false},         {"rename", do_rename, true},
+        {"settle", daemon_settle, true},  {"announce", do_announce, true},
+        {"repacked", do_repacked, false}, {"warm", do_warm, true},
     };
     struct daemon *d = arg;
     d->client = *client;

@@ -34,6 +34,7 @@ enum query {
     Q_ADD_MADE,
     Q_COUNTER,
     Q_SET_COUNTER,
+    Q_MOVE_BLOB,
     QUERIES
 };
 
@@ -63,6 +64,8 @@ static const char *const queries[QUERIES] = {
     [Q_ADD_MADE] = "INSERT INTO made (wheel, target, image) VALUES (?1, ?2, ?3)",
     [Q_COUNTER] = "SELECT next FROM counters WHERE name = ?1",
     [Q_SET_COUNTER] = "INSERT OR REPLACE INTO counters (name, next) VALUES (?1, ?2)",
+    [Q_MOVE_BLOB] = ("UPDATE blobs SET pack = ?2, frame = ?3, start = ?4"
+                     " WHERE id = ?1 AND pack = ?5 AND frame = ?6 AND start = ?7"),
 };
 
 static const char schema[] =
@@ -77,7 +80,7 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS wheels (id BLOB PRIMARY KEY, filename TEXT NOT NULL)"
     " WITHOUT ROWID;"
     "CREATE TABLE IF NOT EXISTS made (wheel BLOB, target TEXT, image INTEGER NOT NULL,"
-    " PRIMARY KEY (wheel, target)) WITHOUT ROWID;"
+    " PRIMARY KEY (wheel, target)) WITHOUT ROWID;" CATALOG_OPTIMIZED_TABLE
     "CREATE TABLE IF NOT EXISTS cache (key BLOB PRIMARY KEY, value BLOB NOT NULL);";
 
 struct catalog {
@@ -542,6 +545,26 @@ int catalog_add_blob(struct catalog *c, const struct sha256 *id, const struct pa
     r = run(c, stmt, err);
     if (r == 0)
         *added = sqlite3_changes(c->db) > 0;
+    return r;
+}
+
+int catalog_move_blob(struct catalog *c, const struct sha256 *id, const struct pack_location *from,
+                      const struct pack_location *to, struct verror *err)
+{
+    sqlite3_stmt *stmt;
+    int r = get(c, Q_MOVE_BLOB, &stmt, err);
+    if (r < 0)
+        return r;
+    bind_id(stmt, 1, id);
+    bind_u64(stmt, 2, to->pack);
+    bind_u64(stmt, 3, to->frame);
+    bind_u64(stmt, 4, to->offset);
+    bind_u64(stmt, 5, from->pack);
+    bind_u64(stmt, 6, from->frame);
+    bind_u64(stmt, 7, from->offset);
+    r = run(c, stmt, err);
+    if (r == 0 && sqlite3_changes(c->db) != 1)
+        r = verror_set(err, ESTALE, "catalog %s changed while packs were rewritten", c->path);
     return r;
 }
 

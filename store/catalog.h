@@ -65,6 +65,23 @@ int catalog_add_image(struct catalog *c, const struct store_image *which, const 
 int catalog_add_made(struct catalog *c, const struct store_wheel *wheel, const char *target,
                      uint32_t image, struct verror *err);
 
+/* ---- rewriting packs (catalog_optimize.c) ---- */
+
+/* The level at which `store optimize` made a pack; negative: the level at which it found the pack
+ * not worth rewriting; 0: it has not seen the pack. A store of an older program has no table for
+ * that: then every pack is 0. */
+int catalog_optimized(struct catalog *c, uint32_t pack, int *level, struct verror *err);
+/* The following belong into a transaction. */
+int catalog_set_optimized(struct catalog *c, uint32_t pack, int level, struct verror *err);
+/* -ESTALE when the blob is not at `from`. */
+int catalog_move_blob(struct catalog *c, const struct sha256 *id, const struct pack_location *from,
+                      const struct pack_location *to, struct verror *err);
+/* Forgets packs in which no blob lies. */
+int catalog_drop_empty_packs(struct catalog *c, struct verror *err);
+/* Rewrites the database without its gaps. Not within a transaction; needs three times its size for
+ * a moment. */
+int catalog_vacuum(struct catalog *c, struct verror *err);
+
 enum catalog_counter { COUNTER_PACK, COUNTER_IMAGE };
 /* The lowest number never given out; set when a transaction used some. */
 int catalog_counter(struct catalog *c, enum catalog_counter which, uint32_t *ret,

@@ -111,6 +111,10 @@ static int map_index(struct pack *pack, const char *path, struct verror *err)
     int r = io_mmap_at(pack->fd, start, pack->map_size, &pack->map);
     if (r < 0)
         return verror_errno(err, r, "cannot map %s", path);
+    /* All of the index is read now, and none of the frames around the first page that is touched,
+     * which is what a fault brings in otherwise: megabytes, where the disk reads ahead far. */
+    (void)posix_fadvise(pack->fd, (off_t)start, (off_t)pack->map_size, POSIX_FADV_WILLNEED);
+    (void)madvise((void *)(uintptr_t)pack->map, pack->map_size, MADV_RANDOM);
     pack->watch = sigbus_watch(pack->map, pack->map_size);
     pack->frame = (const uint8_t *)pack->map + (at - start);
     pack->blob = (const uint8_t *)pack->map + (blob_at - start);
@@ -153,6 +157,11 @@ int pack_open(const char *path, uint32_t number, struct pack **ret, struct verro
     return 0;
 }
 
+void pack_expect_random(const struct pack *pack)
+{
+    (void)posix_fadvise(pack->fd, 0, 0, POSIX_FADV_RANDOM);
+}
+
 struct pack *pack_ref(struct pack *pack)
 {
     atomic_fetch_add_explicit(&pack->refs, 1, memory_order_relaxed);
@@ -176,6 +185,12 @@ bool pack_damaged(const struct pack *pack)
     const uint8_t *end = (const uint8_t *)pack->map + pack->map_size;
     bool cut = memcmp(end - 8, PACK_END_MAGIC, 8) != 0;
     return cut || sigbus_damaged(pack->watch);
+}
+
+bool pack_removed(const struct pack *pack)
+{
+    struct stat st;
+    return fstat(pack->fd, &st) == 0 && st.st_nlink == 0;
 }
 
 uint32_t pack_number(const struct pack *pack)
@@ -273,36 +288,49 @@ static bool decoder_reserve(struct pack_decoder *decoder, size_t size)
     return decoder->compressed != NULL;
 }
 
-int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
-                    bool nowait, void *buf, struct verror *err)
+int pack_read_stored(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
+                     bool nowait, const void **data, size_t *size, struct verror *err)
 {
     if (frame >= pack->frames)
         return verror_set(err, ERANGE, "pack %u has no frame %u", pack->number, frame);
     const uint8_t *f = raw_frame(pack, frame);
     uint64_t offset = wire_load64(f);
-    size_t size = wire_load32(f + 8), raw = wire_load32(f + 12);
+    size_t stored = wire_load32(f + 8);
     if (pack_damaged(pack))
         return verror_set(err, EBADMSG, "pack %u: its index became shorter, or the disk fails",
                           pack->number);
-    if (!decoder_reserve(decoder, size))
+    if (!decoder_reserve(decoder, stored))
         return verror_errno(err, ENOMEM, "cannot read pack %u frame %u", pack->number, frame);
     if (nowait) {
-        int r = io_pread_nowait(pack->fd, decoder->compressed, size, offset);
+        int r = io_pread_nowait(pack->fd, decoder->compressed, stored, offset);
         if (r == -EAGAIN)
             return r;
         if (r < 0)
             return verror_errno(err, r, "cannot read pack %u frame %u", pack->number, frame);
     } else {
-        ssize_t n = io_pread_all(pack->fd, decoder->compressed, size, offset);
+        ssize_t n = io_pread_all(pack->fd, decoder->compressed, stored, offset);
         if (n < 0)
             return verror_errno(err, (int)n, "cannot read pack %u frame %u", pack->number, frame);
-        if ((size_t)n != size)
+        if ((size_t)n != stored)
             return verror_set(err, EBADMSG, "pack %u frame %u is cut off", pack->number, frame);
     }
-    if (checksum_of(decoder->compressed, size) != wire_load64(f + 16))
+    if (checksum_of(decoder->compressed, stored) != wire_load64(f + 16))
         return verror_set(err, EBADMSG, "pack %u frame %u is damaged: wrong checksum", pack->number,
                           frame);
-    size_t got = ZSTD_decompressDCtx(decoder->zstd, buf, raw, decoder->compressed, size);
+    *data = decoder->compressed;
+    *size = stored;
+    return 0;
+}
+
+int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
+                    bool nowait, void *buf, struct verror *err)
+{
+    const void *stored;
+    size_t size, raw = pack_frame_size(pack, frame);
+    int r = pack_read_stored(pack, decoder, frame, nowait, &stored, &size, err);
+    if (r < 0)
+        return r;
+    size_t got = ZSTD_decompressDCtx(decoder->zstd, buf, raw, stored, size);
     if (ZSTD_isError(got) || got != raw)
         return verror_set(err, EBADMSG, "pack %u frame %u is damaged: %s", pack->number, frame,
                           ZSTD_isError(got) ? ZSTD_getErrorName(got) : "wrong size");

@@ -36,10 +36,14 @@ struct pack; /* one open pack: descriptor and mapped index; immutable, any threa
 /* -ENOENT, -EBADMSG (damaged; the message says what) or errno of a call. Checks trailer and index.
  */
 int pack_open(const char *path, uint32_t number, struct pack **ret, struct verror *err);
+/* Frames will be read here and there: the disk is not to read what lies around them. */
+void pack_expect_random(const struct pack *pack);
 struct pack *pack_ref(struct pack *pack);
 void pack_unref(struct pack *pack);
 /* Did the file lose bytes of its index since it was opened? Once true it stays so. */
 bool pack_damaged(const struct pack *pack);
+/* Was the file removed since it was opened? What is open can still be read. */
+bool pack_removed(const struct pack *pack);
 uint32_t pack_number(const struct pack *pack);
 uint64_t pack_bytes(const struct pack *pack); /* size of the file */
 
@@ -59,6 +63,11 @@ void pack_decoder_free(struct pack_decoder *decoder); /* NULL is accepted */
  * it, or the index is lost; -ERANGE: no such frame. */
 int pack_read_frame(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
                     bool nowait, void *buf, struct verror *err);
+
+/* The compressed bytes of a frame, checked by their checksum. *data is the decoder's until its next
+ * use; *size is pack_frame_stored(). Otherwise as pack_read_frame(). */
+int pack_read_stored(const struct pack *pack, struct pack_decoder *decoder, uint32_t frame,
+                     bool nowait, const void **data, size_t *size, struct verror *err);
 
 struct pack_blob {
     struct sha256 id;

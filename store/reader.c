@@ -18,7 +18,7 @@
 #include "store/store_private.h"
 #include "store/where.h"
 
-enum { MAX_OPEN_PACKS = 64, MAX_IDLE_DECODERS = 4 };
+enum { MAX_OPEN_PACKS = 64, MAX_IDLE_DECODERS = 4, RELOCATIONS = 4 };
 
 struct blob_reader {
     struct store *store;
@@ -114,6 +114,21 @@ static void drop_pack(struct blob_reader *reader, struct pack *pack)
     pack_unref(out);
 }
 
+void blob_reader_forget_removed(struct blob_reader *reader)
+{
+    struct pack *held[MAX_OPEN_PACKS];
+    pthread_mutex_lock(&reader->lock);
+    size_t count = reader->pack_count;
+    for (size_t i = 0; i < count; i++)
+        held[i] = pack_ref(reader->packs[i]);
+    pthread_mutex_unlock(&reader->lock);
+    for (size_t i = 0; i < count; i++) {
+        if (pack_removed(held[i]))
+            drop_pack(reader, held[i]);
+        pack_unref(held[i]);
+    }
+}
+
 static int get_pack(struct blob_reader *reader, uint32_t number, bool nowait, struct pack **ret,
                     struct verror *err)
 {
@@ -134,6 +149,7 @@ static int get_pack(struct blob_reader *reader, uint32_t number, bool nowait, st
     int r = pack_open(path, number, &pack, err);
     if (r < 0)
         return r;
+    pack_expect_random(pack);
     pthread_mutex_lock(&reader->lock);
     struct pack *other = held_pack(reader, number), *out = NULL;
     if (!other)
@@ -209,24 +225,44 @@ static void unmap_where(struct image_where *where)
     where->map = NULL;
 }
 
-/* Maps the where file if there is a good one. */
-static bool map_where(struct image_where *where, const char *path, const struct image *image)
+/* Maps a part of a file, which is checked to be this image's locations. */
+static bool map_part(struct image_where *where, int fd, uint64_t offset, uint64_t size,
+                     const struct image *image)
 {
-    _cleanup_close_ int fd = io_open(path, O_RDONLY | O_NOFOLLOW, 0);
-    struct stat st;
-    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
-        return false;
-    where->map_size = (size_t)st.st_size;
-    if (io_mmap(fd, where->map_size, &where->map) < 0)
+    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), start = offset - offset % page;
+    where->map_size = (size_t)(offset - start + size);
+    if (io_mmap_at(fd, start, where->map_size, &where->map) < 0)
         return false;
     where->watch = sigbus_watch(where->map, where->map_size);
-    where->entries = where_check(where->map, where->map_size, image_id(image), where->count);
+    where->entries = where_check((const uint8_t *)where->map + (offset - start), (size_t)size,
+                                 image_id(image), where->count);
     if (where->entries)
         where->checksum = wire_load64((const uint8_t *)where->map + where->map_size - 8);
     if (where->entries && !where_damaged(where))
         return true;
     unmap_where(where);
     return false;
+}
+
+/* Maps the image's where file if there is a good one. */
+static bool map_own(struct image_where *where, const char *path, const struct image *image)
+{
+    _cleanup_close_ int fd = io_open(path, O_RDONLY | O_NOFOLLOW, 0);
+    struct stat st;
+    if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_size <= 0)
+        return false;
+    return map_part(where, fd, 0, (uint64_t)st.st_size, image);
+}
+
+/* Maps the image's part of the gathered ones. */
+static bool map_gathered(struct image_where *where, const struct store *store, uint32_t number,
+                         const struct image *image)
+{
+    _cleanup_free_ char *path = store_gathered_path(store);
+    _cleanup_close_ int fd = io_open(path, O_RDONLY | O_NOFOLLOW, 0);
+    uint64_t offset, size;
+    return fd >= 0 && where_find_part(fd, number, &offset, &size) == 0 &&
+           map_part(where, fd, offset, size, image);
 }
 
 /* The locations of all blobs, malloc'ed. A blob that the catalog lacks gets pack 0, which is no
@@ -265,7 +301,7 @@ int image_where_open(struct blob_reader *reader, const struct store_image *which
     where->count = image_blobs(image);
     _cleanup_free_ char *path = store_where_path(reader->store, which);
     int r = 0;
-    if (!map_where(where, path, image)) {
+    if (!map_own(where, path, image) && !map_gathered(where, reader->store, which->number, image)) {
         bool complete = false;
         r = resolve_all(reader, image, &where->own, &complete, err);
         if (r == 0 && complete && !(reader->store->flags & STORE_READ_ONLY)) {
@@ -449,8 +485,12 @@ ssize_t blob_reader_read(struct blob_reader *reader, struct image_where *where,
     if (r == -ENOENT) {
         if (nowait)
             return -EAGAIN;
-        if (relocate(reader, where, image, blob, &at, NULL) == 0)
+        /* More than once where the store is rewritten time and again meanwhile. */
+        for (int i = 0; r == -ENOENT && i < RELOCATIONS; i++) {
+            if (relocate(reader, where, image, blob, &at, NULL) < 0)
+                break;
             r = read_at(reader, image, blob, total, &at, offset, buf, size, false, err);
+        }
     }
     if (r == -ENOENT)
         return verror_set(err, EIO, "pack %u, which holds files of %s %s, is missing", at.pack,

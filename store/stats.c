@@ -36,10 +36,9 @@ static struct pack_usage *find_pack(struct usage *u, uint32_t number)
     return u->count ? bsearch(&key, u->packs, u->count, sizeof(key), by_number) : NULL;
 }
 
-/* Sums the sizes of a folder's files; calls fn, if any, with each. */
-static int each_file(const struct store *store, const char *folder,
-                     void (*fn)(const char *path, const char *name, uint64_t size, void *arg),
-                     void *arg, uint64_t *total, struct verror *err)
+int store_each_file(const struct store *store, const char *folder,
+                    void (*fn)(const char *path, const char *name, uint64_t size, void *arg),
+                    void *arg, uint64_t *total, struct verror *err)
 {
     _cleanup_free_ char *path = store_path(store, folder);
     DIR *dir = opendir(path);
@@ -145,7 +144,7 @@ static int read_catalog(struct store *store, struct usage *u, struct catalog_tot
     return r;
 }
 
-static uint64_t file_size(const struct store *store, const char *name)
+uint64_t store_file_size(const struct store *store, const char *name)
 {
     _cleanup_free_ char *path = store_path(store, name);
     struct stat st;
@@ -159,9 +158,9 @@ int store_stats(struct store *store, struct store_stats *ret, struct verror *err
     struct store_stats s = {0};
     int r = store_lock_shared(store, err);
     if (r == 0)
-        r = each_file(store, "packs", add_pack, &u, &s.pack_bytes, err);
+        r = store_each_file(store, "packs", add_pack, &u, &s.pack_bytes, err);
     if (r == 0)
-        r = each_file(store, "images", NULL, NULL, &s.image_bytes, err);
+        r = store_each_file(store, "images", NULL, NULL, &s.image_bytes, err);
     if (u.count)
         qsort(u.packs, u.count, sizeof(*u.packs), by_number);
     if (r == 0)
@@ -175,7 +174,7 @@ int store_stats(struct store *store, struct store_stats *ret, struct verror *err
         s.unique_bytes = totals.unique_bytes;
         s.dead_bytes = dead_bytes(&u);
         s.catalog_bytes =
-            file_size(store, "catalog.sqlite") + file_size(store, "catalog.sqlite-wal");
+            store_file_size(store, "catalog.sqlite") + store_file_size(store, "catalog.sqlite-wal");
         *ret = s;
     }
     usage_release(&u);

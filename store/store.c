@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -49,6 +50,11 @@ char *store_image_path(const struct store *store, const struct store_image *imag
 char *store_where_path(const struct store *store, const struct store_image *image)
 {
     return image_file(store, image, "where");
+}
+
+char *store_gathered_path(const struct store *store)
+{
+    return store_path(store, "images/gathered.where");
 }
 
 const char *store_root(const struct store *store)
@@ -311,6 +317,28 @@ int store_lock_shared(struct store *store, struct verror *err)
     }
     pthread_mutex_unlock(&store->lock);
     return r < 0 ? r : 0;
+}
+
+int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *arg,
+                         struct verror *err)
+{
+    enum { TRIES = 50, PAUSE_NS = 20 * 1000 * 1000 };
+    int r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, false);
+    for (int i = 0; i < TRIES && r == -EAGAIN; i++) {
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+        r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, false);
+    }
+    if (r == -EAGAIN) {
+        if (waiting)
+            waiting(arg);
+        r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, true);
+    }
+    return r < 0 ? verror_errno(err, r, "cannot lock the store %s", store->root) : 0;
+}
+
+void store_unlock_exclusive(struct store *store)
+{
+    (void)lock_convert(store->lock_fd, LOCK_SHARED, true);
 }
 
 int store_catalog(struct store *store, struct catalog **ret, struct verror *err)

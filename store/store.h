@@ -1,11 +1,11 @@
 /* store: each package version once, compressed, addressed by content.
  *
  *   STORE/format          minimum reader and writer version
- *   STORE/lock            shared: using or adding; exclusive: removing (gc, a later issue)
- *   STORE/catalog.sqlite  an index that can be rebuilt from the rest
- *   STORE/packs/N.pack    STORE/images/N-SHA256.image   STORE/images/N-SHA256.where
- *   STORE/claims          one byte-range lock per wheel being ingested; always empty
- *   STORE/tmp/            a folder per put under way
+ *   STORE/lock            shared: using or adding; exclusive: removing (optimize; gc, a later
+ * issue) STORE/catalog.sqlite  an index that can be rebuilt from the rest STORE/packs/N.pack
+ * STORE/images/N-SHA256.image   STORE/images/N-SHA256.where STORE/images/gathered.where   the where
+ * files of all images that `store optimize` saw STORE/claims          one byte-range lock per wheel
+ * being ingested; always empty STORE/tmp/            a folder per put under way
  *
  * `where` files hold the resolved location of each blob of an image, so that READ never asks
  * SQLite. They are caches: checked by a checksum, re-made from the catalog when a pack they name is
@@ -146,6 +146,44 @@ int store_look(struct store *store, void (*problem)(const char *line, void *arg)
 int store_verify(struct store *store, bool full, void (*problem)(const char *line, void *arg),
                  void *arg, uint64_t *problems, struct verror *err);
 
+/* ---- rewriting (store/optimize.h has how) ---- */
+
+enum { STORE_OPTIMIZE_LEVEL = 14, STORE_OPTIMIZE_LEVEL_MAX = 19 };
+
+struct progress;
+struct store_optimize_options {
+    int level;    /* of zstd, 1 .. STORE_OPTIMIZE_LEVEL_MAX; 0: STORE_OPTIMIZE_LEVEL */
+    size_t jobs;  /* threads; 0: one per CPU */
+    bool dry_run; /* changes nothing: the sizes afterwards are told from a sample */
+    struct progress *progress;
+    void (*problem)(const char *line, void *arg); /* a line for each damage; that stays as it is */
+    void (*waiting)(void *arg); /* called once when other commands that use the store are waited for
+                                   for longer than a second; may be NULL */
+    void *arg;
+};
+
+struct store_optimize_sizes {
+    uint64_t packs, pack_bytes, image_bytes, catalog_bytes; /* where files count as image_bytes */
+    uint64_t files;                                         /* in the store, all of them */
+};
+
+struct store_optimize_result {
+    bool nothing; /* there was nothing to do */
+    struct store_optimize_sizes before, after;
+    uint64_t blobs_moved, blobs_damaged;
+    uint64_t frames_made, frames_kept; /* kept: copied as they were */
+    uint64_t swept_bytes;              /* of packs that an interrupted command left */
+    uint64_t space_needed;             /* bytes of free disk while it runs */
+};
+
+/* Rewrites all packs so that they take less disk: what is alike lies together, compressed better.
+ * Readers of other processes go on; commands that add wait at the end for the seconds that the
+ * change of the catalog takes. Needs the disk space of the packs once more while it runs: -ENOSPC
+ * before anything was written when there is less. -EBUSY: another process optimizes. After any
+ * failure, or when it is killed, the store is as it was; the next run removes what is left. */
+int store_optimize(struct store *store, const struct store_optimize_options *options,
+                   struct store_optimize_result *ret, struct verror *err);
+
 /* ---- adding: one put per ingest ---- */
 
 struct store_put;
@@ -214,6 +252,10 @@ void image_where_free(struct image_where *where); /* NULL is accepted */
 ssize_t blob_reader_read(struct blob_reader *reader, struct image_where *where,
                          const struct image *image, uint32_t blob, uint64_t offset, void *buf,
                          size_t size, bool nowait, struct verror *err);
+
+/* Closes packs whose files were removed (by `store optimize`), so that the disk gets their space
+ * back; what lay in them is then found where it lies now. */
+void blob_reader_forget_removed(struct blob_reader *reader);
 
 struct blob_reader_stats {
     uint64_t cache_bytes, cache_limit; /* decoded frames now held, and their bound */

@@ -28,6 +28,20 @@ void store_catalog_done(struct store *store);
 char *store_path(const struct store *store, const char *name);
 char *store_pack_path(const struct store *store, uint32_t number);
 char *store_where_path(const struct store *store, const struct store_image *image);
+/* The file of all where files that `store optimize` gathered (store/where.h). */
+char *store_gathered_path(const struct store *store);
+
+/* Adds the sizes of a folder's files to *total; calls fn, if any, with each. */
+int store_each_file(const struct store *store, const char *folder,
+                    void (*fn)(const char *path, const char *name, uint64_t size, void *arg),
+                    void *arg, uint64_t *total, struct verror *err);
+uint64_t store_file_size(const struct store *store, const char *name); /* 0: there is none */
+
+/* Makes the lock that store_lock_shared() took exclusive: everyone else who uses or adds has ended,
+ * and waits from now on. waiting() is called once when that takes over a second; may be NULL. */
+int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *arg,
+                         struct verror *err);
+void store_unlock_exclusive(struct store *store); /* makes it shared again */
 
 /* The highest number that starts a name in STORE/folder; 0 when there is none. */
 int store_highest_number(const struct store *store, const char *folder, uint32_t *ret,

@@ -1,5 +1,6 @@
 /* Checking a whole store: the catalog, then the packs, then the images over both. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -153,14 +154,16 @@ static int check_packs(const struct contents *s, struct verror *err)
 
 /* ---- images ---- */
 
-/* Blobs that two puts stored at once lie in two packs; a where file may name either copy. */
-static bool is_other_copy(const struct verify *v, const struct pack_location *at,
-                          const struct sha256 *id)
+/* Blobs that two puts stored at once lie in two packs; a where file may name either copy. One that
+ * names a pack which is gone is old: readers ask the catalog. */
+static bool is_stale_or_other_copy(const struct verify *v, const struct pack_location *at,
+                                   const struct sha256 *id)
 {
     _cleanup_free_ char *path = store_pack_path(v->store, at->pack);
     struct pack *pack;
-    if (pack_open(path, at->pack, &pack, NULL) < 0)
-        return false;
+    int r = pack_open(path, at->pack, &pack, NULL);
+    if (r < 0)
+        return r == -ENOENT;
     struct pack_blob found;
     bool ret =
         pack_find(pack, id, &found) && found.frame == at->frame && found.offset == at->offset;
@@ -168,17 +171,11 @@ static bool is_other_copy(const struct verify *v, const struct pack_location *at
     return ret;
 }
 
-static void check_where(struct verify *v, const struct listed_image *listed,
-                        const struct image *image)
+static void check_locations(struct verify *v, const struct image *image, const char *path,
+                            const void *data, size_t size)
 {
-    _cleanup_free_ char *path = store_where_path(v->store, &listed->which);
-    _cleanup_strbuf_ struct strbuf bytes = STRBUF_INIT;
-    int r = io_read_file(path, &bytes, WHERE_MAX_BYTES);
-    if (r == -ENOENT)
-        return; /* a cache, made again when needed */
     uint32_t count = image_blobs(image);
-    const uint8_t *entries =
-        r == 0 ? where_check(bytes.buf, bytes.len, image_id(image), count) : NULL;
+    const uint8_t *entries = where_check(data, size, image_id(image), count);
     if (!entries) {
         verify_problem(v, "%s is damaged", path);
         return;
@@ -187,11 +184,47 @@ static void check_where(struct verify *v, const struct listed_image *listed,
         struct pack_location at = where_entry(entries, i);
         const struct verified_blob *b = verify_find_blob(v, image_blob_id(image, i));
         if (!b || memcmp(&at, &b->row.where, sizeof(at)) == 0 ||
-            is_other_copy(v, &at, image_blob_id(image, i)))
+            is_stale_or_other_copy(v, &at, image_blob_id(image, i)))
             continue;
         verify_problem(v, "%s names a wrong location", path);
         return;
     }
+}
+
+/* The image's part of the gathered locations; they are caches, made again when needed. */
+static int read_part(const char *path, uint32_t number, struct strbuf *ret)
+{
+    _cleanup_close_ int fd = io_open(path, O_RDONLY | O_NOFOLLOW, 0);
+    uint64_t offset, size;
+    int r = fd < 0 ? fd : where_find_part(fd, number, &offset, &size);
+    if (r < 0)
+        return r;
+    if (size > WHERE_MAX_BYTES)
+        return -EBADMSG;
+    strbuf_grow(ret, (size_t)size);
+    ssize_t n = io_pread_all(fd, ret->buf, (size_t)size, offset);
+    if (n < 0)
+        return (int)n;
+    ret->len = (size_t)n;
+    return 0;
+}
+
+static void check_where(struct verify *v, const struct listed_image *listed,
+                        const struct image *image)
+{
+    _cleanup_free_ char *own = store_where_path(v->store, &listed->which);
+    _cleanup_free_ char *gathered = store_gathered_path(v->store);
+    _cleanup_strbuf_ struct strbuf bytes = STRBUF_INIT;
+    const char *path = own;
+    int r = io_read_file(own, &bytes, WHERE_MAX_BYTES);
+    if (r == -ENOENT) {
+        path = gathered;
+        r = read_part(gathered, listed->which.number, &bytes);
+    }
+    if (r == 0)
+        check_locations(v, image, path, bytes.buf, bytes.len);
+    else if (r != -ENOENT)
+        verify_problem(v, "%s is damaged", path);
 }
 
 static void check_image_blobs(struct verify *v, const struct listed_image *listed,

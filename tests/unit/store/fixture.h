@@ -57,14 +57,20 @@ static inline struct store *open_store(const char *root)
     return store;
 }
 
+/* The seed of another version of a file: it has most bytes in common with the first. */
+#define SAMPLE_VERSION(seed, version) ((seed) | (uint32_t)(version) << 20)
+
 /* Bytes that depend on the seed alone, half of them compressible. */
-static inline uint8_t *sample_bytes(uint32_t seed, size_t size)
+static inline uint8_t *sample_bytes(uint32_t versioned, size_t size)
 {
     uint8_t *data = xmalloc(size);
+    uint32_t seed = versioned & 0xfffff, version = versioned >> 20;
     uint32_t x = seed * 2654435761u + 12345u;
     for (size_t i = 0; i < size; i++) {
         x = x * 1664525u + 1013904223u;
         data[i] = i & 64 ? (uint8_t)(x >> 24) : (uint8_t)('a' + seed % 26);
+        if (i % 997 == 0)
+            data[i] ^= (uint8_t)version;
     }
     return data;
 }

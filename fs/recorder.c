@@ -33,7 +33,7 @@ struct recorder {
     struct profile_touch *fresh; /* not saved yet; ranks count from 0 */
     size_t n_fresh, alloc_fresh;
     int64_t last_ms;
-    bool saving, full;
+    bool saving, told;
     uint8_t *begun; /* a bit for each slot whose first import began */
     size_t alloc_begun;
     uint32_t *slots; /* of those, not taken yet */
@@ -205,10 +205,12 @@ static void save_fresh(struct recorder *r)
     r->fresh = NULL;
     r->n_fresh = r->alloc_fresh = 0;
     pthread_mutex_unlock(&r->lock);
-    if (n && save(r->path, list, n, &err) < 0)
-        log_line("what imports read was not noted: %s", verror_message(&err));
+    int saved = n ? save(r->path, list, n, &err) : 0;
     free(list);
     pthread_mutex_lock(&r->lock);
+    if (saved < 0 && !r->told)
+        log_line("what imports read is not noted: %s", verror_message(&err));
+    r->told = r->told || saved < 0;
     r->saving = false;
     pthread_mutex_unlock(&r->lock);
 }

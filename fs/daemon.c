@@ -139,7 +139,7 @@ static int prepare(struct daemon *d, struct verror *err)
     d->context.images = images_new(d->home->store, DAEMON_FRAME_CACHE_BYTES);
     d->context.counters = &d->counters;
     d->context.told = log_memory_new();
-    _cleanup_free_ char *profiles = path_join(d->home->store, PROFILES_NAME);
+    _cleanup_free_ char *profiles = path_join(d->home->root, PROFILES_NAME);
     d->context.recorder = recorder_new(profiles, d->context.ended);
     if (r >= 0 && (d->context.ended < 0 || !d->context.workers))
         r = verror_errno(err, errno, "starting the daemon's threads");

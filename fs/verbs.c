@@ -196,7 +196,7 @@ static int do_warm(struct daemon *d, const json_t *request, json_t *answer, stru
     json_t *files;
     int r = text_field(request, "env", &name, err);
     if (r == 0)
-        r = warmer_list(session_realm(d->hub), d->home->store, name, &files, err);
+        r = warmer_list(session_realm(d->hub), d->home, name, &files, err);
     if (r == 0)
         json_object_set_new(answer, "files", files);
     return r;

@@ -128,14 +128,14 @@ static json_t *list_of(const struct items *s)
     return list;
 }
 
-int warmer_list(struct realm *realm, const char *store, const char *env, json_t **ret,
+int warmer_list(struct realm *realm, const struct home *home, const char *env, json_t **ret,
                 struct verror *err)
 {
     struct profiles *profiles;
     struct tree *tree = realm_tree(realm, env);
     if (!tree)
         return verror_set(err, ENOENT, "%s is not in view", env);
-    _cleanup_free_ char *path = path_join(store, PROFILES_NAME);
+    _cleanup_free_ char *path = path_join(home->root, PROFILES_NAME);
     int r = profiles_open(path, &profiles, err);
     if (r < 0) {
         tree_unref(tree);

@@ -1,8 +1,9 @@
 /* profiles: which parts of images imports read, and in which order, so that caches can be filled
  * before the next import asks.
  *
- * An SQLite file beside the catalog. It is advice: nothing is synced, a damaged file is removed and
- * begun anew, and who reads it checks every number against the image.
+ * An SQLite file beside the store, not in it: no content, and no command changes it. It is advice:
+ * nothing is synced, a damaged file is removed and begun anew, and who reads it checks every number
+ * against the image.
  */
 #ifndef VENVFS_STORE_PROFILES_H
 #define VENVFS_STORE_PROFILES_H
@@ -12,7 +13,7 @@
 
 #include "base/verror.h"
 
-#define PROFILES_NAME "profiles.sqlite" /* in the store's folder */
+#define PROFILES_NAME "profiles.sqlite" /* in VENVFS_HOME */
 
 /* A slice of a file was read. */
 struct profile_touch {

@@ -29,7 +29,7 @@ class Warm(unittest.TestCase):
         self.addCleanup(self.box.close)
         self.box.env["VENVFS_WARM"] = ""
         self.wheel = harness.make_wheel(self.box.root, "big", "1.0", FILES)
-        self.profiles = self.box.venvfs_home / "store" / "profiles.sqlite"
+        self.profiles = self.box.venvfs_home / "profiles.sqlite"
 
     def environment(self, name):
         self.box.create(name, "--without-pip")

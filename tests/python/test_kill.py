@@ -115,7 +115,7 @@ class Create(Command):
         complete = self.listed()
         done = harness.run(self.words, env=self.box.env, status=1 if complete else 0)
         if complete:
-            test.assertEqual(done.stderr, f"venvfs: environment {self.name} exists already\n")
+            test.assertEqual(done.stderr.splitlines()[0], f"venvfs: environment {self.name} exists already")
         test.assertTrue(self.listed())
         program = "import importlib\n" + "\n".join(
             f"assert importlib.import_module('{name}.m{i % 12}').f() == [1, 2]"

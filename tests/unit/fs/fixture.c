@@ -61,6 +61,9 @@ void fixture_init(struct fixture *f)
     setenv("VENVFS_HOME", root, 1);
     setenv("VENVFS_HUB", hub, 1);
     setenv("VENVFS_RUNTIME_DIR", run, 1);
+    /* Its errands are processes of this program, which is not the one they are for. */
+    setenv("VENVFS_SETTLE", "off", 1);
+    setenv("VENVFS_WARM", "off", 1);
     check(home_locate(&f->home, &err), &err);
     check(home_create(&f->home, &err), &err);
     struct store *store;

@@ -489,7 +489,8 @@ ssize_t blob_reader_read(struct blob_reader *reader, struct image_where *where,
         for (int i = 0; r == -ENOENT && i < RELOCATIONS; i++) {
             if (relocate(reader, where, image, blob, &at, NULL) < 0)
                 break;
-            verror_release(err); /* of where it was */
+            if (err)
+                verror_release(err); /* of where it was */
             r = read_at(reader, image, blob, total, &at, offset, buf, size, false, err);
         }
     }

@@ -154,10 +154,11 @@ int warm_walk(const char *root, const json_t *files, const char *soabi, size_t b
         const char *path = json_string_value(json_array_get(file, 0));
         if (!w.bytes || now() > w.until)
             break;
-        if (!path)
+        if (!path || !path[0])
             continue;
-        list_above(&w, path);
-        read_slice(&w, path, (off_t)json_integer_value(json_array_get(file, 1)));
+        list_above(&w, path); /* of a folder's, the folder itself */
+        if (path[strlen(path) - 1] != '/')
+            read_slice(&w, path, (off_t)json_integer_value(json_array_get(file, 1)));
     }
     while (w.n)
         finish_first(&w);

@@ -18,6 +18,7 @@
 /* What a computation works on; each operation uses its own part. */
 struct call {
     struct session *session;
+    fuse_req_t req;
     fuse_ino_t ino;
     const char *name;
     struct place place, folder; /* released by call_end() */
@@ -28,7 +29,7 @@ struct call {
 static struct call call_begin(fuse_req_t req, fuse_ino_t ino)
 {
     return (struct call){
-        .session = fuse_req_userdata(req), .ino = ino, .text = {strbuf_empty, 0, 0}};
+        .session = fuse_req_userdata(req), .req = req, .ino = ino, .text = {strbuf_empty, 0, 0}};
 }
 
 static void call_end(struct call *c)
@@ -71,11 +72,19 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
 
 /* ---- names ---- */
 
+static void note_folder(struct session *s, fuse_req_t req, const struct place *folder)
+{
+    if (s->context.recorder && realm_is_writable(s->realm))
+        recorder_note_folder(s->context.recorder, fuse_req_ctx(req)->pid, folder);
+}
+
 static int compute_lookup(struct call *c)
 {
     struct realm *realm = c->session->realm;
     _cleanup_verror_ struct verror err = VERROR_INIT;
     int r = realm_resolve(realm, c->ino, &c->folder);
+    if (r == 0)
+        note_folder(c->session, c->req, &c->folder);
     if (r == 0)
         r = realm_lookup(realm, &c->folder, c->name, strlen(c->name), &c->place, &err);
     if (r == 0)
@@ -268,6 +277,7 @@ static int compute_readdir(struct fill *f)
         return r;
     if (!S_ISDIR(c->entry.attr.st_mode))
         return -ENOTDIR;
+    note_folder(c->session, f->req, &c->place);
     if (f->offset < OFFSET_DOT && !add_dot(f, ".", c->place.nodeid, OFFSET_DOT))
         return 0;
     if (f->offset < OFFSET_DOTDOT &&

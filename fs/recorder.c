@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/strbuf.h"
 #include "env/view.h"
+#include "fs/overlay.h"
 #include "store/image.h"
 #include "store/profiles.h"
 
@@ -143,6 +144,30 @@ static void note_slot(struct recorder *r, uint32_t slot)
     wake(r);
 }
 
+/* Under the lock. */
+static bool asks_a_python(struct recorder *r, pid_t pid)
+{
+    if (pid != r->pid) {
+        r->pid = pid;
+        r->is_python = pid > 0 && runs_python(pid);
+    }
+    return r->is_python;
+}
+
+void recorder_note_folder(struct recorder *r, pid_t pid, const struct place *folder)
+{
+    if (!folder->tree || (folder->up && !overlay_is_over(folder)) ||
+        folder->node.kind != VIEW_IMAGE)
+        return;
+    const struct view *view = tree_view(folder->tree);
+    const struct profile_touch touch = {.image = view_image_id(view, folder->node.layer)->number,
+                                        .node = folder->node.index};
+    pthread_mutex_lock(&r->lock);
+    if (asks_a_python(r, pid))
+        note_slice(r, touch);
+    pthread_mutex_unlock(&r->lock);
+}
+
 void recorder_note(struct recorder *r, pid_t pid, const struct place *file, uint64_t offset,
                    size_t size)
 {
@@ -156,11 +181,7 @@ void recorder_note(struct recorder *r, pid_t pid, const struct place *file, uint
     if (is_source(view_image(view, file->node.layer), touch.node) || last >> SLICE_BITS)
         return;
     pthread_mutex_lock(&r->lock);
-    if (pid != r->pid) {
-        r->pid = pid;
-        r->is_python = pid > 0 && runs_python(pid);
-    }
-    if (r->is_python) {
+    if (asks_a_python(r, pid)) {
         note_slot(r, tree_slot(file->tree));
         for (; touch.slice <= last; touch.slice++)
             note_slice(r, touch);

@@ -29,6 +29,9 @@ void recorder_free(struct recorder *recorder);
 void recorder_note(struct recorder *recorder, pid_t pid, const struct place *file, uint64_t offset,
                    size_t size);
 
+/* A name in a folder is asked for, or its list. */
+void recorder_note_folder(struct recorder *recorder, pid_t pid, const struct place *folder);
+
 /* The slot of an environment whose first import of this daemon has begun, the latest first; false:
  * there is none that was not taken. */
 bool recorder_take_begun(struct recorder *recorder, uint32_t *slot);

@@ -98,8 +98,11 @@ static void add_item(void *arg, const struct profile_touch *t)
 {
     struct items *s = arg;
     const struct image *image = view_image(s->view, s->layer);
-    if (t->node >= image_nodes(image) || image_node(image, t->node).type != IMAGE_FILE ||
-        t->slice >= image_slices(image_node(image, t->node).size))
+    if (t->node >= image_nodes(image))
+        return;
+    struct image_node node = image_node(image, t->node);
+    bool folder = node.type == IMAGE_DIR && t->slice == 0;
+    if (!folder && (node.type != IMAGE_FILE || t->slice >= image_slices(node.size)))
         return;
     s->list = xgrow(s->list, &s->alloc, s->n + 1, sizeof(*s->list));
     s->list[s->n++] = (struct item){s->layer, t->node, t->slice, t->rank};
@@ -121,6 +124,8 @@ static json_t *list_of(const struct items *s)
         path.len = 0;
         image_node_path(view_image(s->view, it->layer), it->node, &path);
         bytes += path.len + 16;
+        if (image_node(view_image(s->view, it->layer), it->node).type == IMAGE_DIR)
+            strbuf_addch(&path, '/');
         json_t *entry = json_pack("[s%, I]", path.buf, path.len, (json_int_t)it->slice);
         if (entry) /* else the name is not in UTF-8 */
             json_array_append_new(list, entry);

@@ -46,7 +46,8 @@ void warmer_stop(struct warmer *w);
 /* The same when it is for this environment, which goes out of view. */
 void warmer_leave(struct warmer *w, const char *env);
 
-/* The list for an environment in view: [[path from its root, slice], ...]; a new reference.
+/* The list for an environment in view: [[path from its root, slice], ...]; a folder's
+ * ends with '/'. A new reference.
  * -ENOENT: not in view. */
 int warmer_list(struct realm *realm, const struct home *home, const char *env, json_t **ret,
                 struct verror *err);

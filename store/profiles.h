@@ -15,7 +15,7 @@
 
 #define PROFILES_NAME "profiles.sqlite" /* in VENVFS_HOME */
 
-/* A slice of a file was read. */
+/* A slice of a file was read, or (slice 0) a folder was looked into. */
 struct profile_touch {
     uint32_t image; /* its number in the store */
     uint32_t node;

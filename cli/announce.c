@@ -143,25 +143,35 @@ static void leave_files(void)
         (void)dup2(null, fd);
 }
 
-static void be_announcer(const struct home *home, const char *env_name, announce_attach_fn attach,
-                         int pipe)
+/* pipe: is told of what attach() said, and closed; -1: nobody waits. */
+static int attach_and_announce(const struct home *home, const char *env_name,
+                               announce_attach_fn attach, int pipe, struct verror *err)
 {
-    _cleanup_verror_ struct verror err = VERROR_INIT;
     struct control *control;
     json_t *answer = NULL;
-    leave_files();
-    (void)!chdir("/");
-    int r = control_connect(home, &control, &err);
+    int r = control_connect(home, &control, err);
     bool connected = r == 0;
     if (connected)
-        r = attach(control, env_name, &answer, &err);
-    tell_result(pipe, r, &err);
-    (void)close(pipe);
+        r = attach(control, env_name, &answer, err);
+    if (pipe >= 0) {
+        tell_result(pipe, r, err);
+        (void)close(pipe);
+    }
     if (r == 0)
         announce(home, control, env_name, answer);
     if (connected)
         control_close(control);
     json_decref(answer);
+    return r;
+}
+
+static void be_announcer(const struct home *home, const char *env_name, announce_attach_fn attach,
+                         int pipe)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    leave_files();
+    (void)!chdir("/");
+    (void)attach_and_announce(home, env_name, attach, pipe, &err);
 }
 
 /* The announcer, by a process in between, which its parent waits for. Where there can be none, the
@@ -180,34 +190,17 @@ static void start_announcer(const struct home *home, const char *env_name,
         ;
 }
 
-/* In this one. */
-static int announce_here(const struct home *home, const char *env_name, announce_attach_fn attach,
-                         struct verror *err)
-{
-    struct control *control;
-    json_t *answer = NULL;
-    int r = control_connect(home, &control, err);
-    if (r < 0)
-        return r;
-    r = attach(control, env_name, &answer, err);
-    if (r == 0)
-        announce(home, control, env_name, answer);
-    json_decref(answer);
-    control_close(control);
-    return r;
-}
-
 int announce_switch(const struct home *home, const char *env_name, announce_attach_fn attach,
                     struct verror *err)
 {
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) < 0)
-        return announce_here(home, env_name, attach, err);
+        return attach_and_announce(home, env_name, attach, -1, err);
     start_announcer(home, env_name, attach, ends);
     (void)close(ends[1]);
     int r;
     if (!take_result(ends[0], &r, err))
-        r = announce_here(home, env_name, attach, err);
+        r = attach_and_announce(home, env_name, attach, -1, err);
     (void)close(ends[0]);
     return r;
 }

@@ -17,6 +17,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/strbuf.h"
+#include "fs/place.h"
 
 /* ---- life ---- */
 
@@ -391,8 +392,9 @@ static bool empty_folder(DIR *dir)
 static bool is_plain(int fd)
 {
     struct stat st;
-    return fstat(fd, &st) == 0 && st.st_uid == geteuid() && st.st_gid == getegid() &&
-           (st.st_mode & 07777) == SPARE_MODE && fgetxattr(fd, UPPER_MODE_XATTR, NULL, 0) < 0 &&
+    return fstat(fd, &st) == 0 && st.st_uid == place_owner()->uid &&
+           st.st_gid == place_owner()->gid && (st.st_mode & 07777) == SPARE_MODE &&
+           fgetxattr(fd, UPPER_MODE_XATTR, NULL, 0) < 0 &&
            (errno == ENODATA || errno == EOPNOTSUPP);
 }
 

@@ -325,7 +325,7 @@ static int optimize(struct store_command *c, struct verror *err)
     struct store_optimize_result res;
     if (c->level > STORE_OPTIMIZE_LEVEL_MAX) {
         json_decref(lines);
-        return verror_set(err, EINVAL, "--level is 1 to %d", STORE_OPTIMIZE_LEVEL_MAX);
+        return print_usage_error("store optimize", "--level is 1 to %d", STORE_OPTIMIZE_LEVEL_MAX);
     }
     struct store_optimize_options options = {
         .level = (int)c->level,

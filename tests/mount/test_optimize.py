@@ -87,7 +87,7 @@ class Optimize(unittest.TestCase):
         self.assertTrue(self.box.json("store", "optimize")["nothing"])
         self.assertIn("nothing to do", self.box.venvfs("store", "optimize").stderr)
         self.assertIn("--level is 1 to 19", self.box.venvfs("store", "optimize", "--level", "20",
-                                                            status=1).stderr)
+                                                            status=2).stderr)
 
     def test_who_imports_does_not_notice(self):
         wrong, rounds, over, rewritten = [], [], threading.Event(), 0

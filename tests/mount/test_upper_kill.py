@@ -35,6 +35,11 @@ COMMON = """if True:
         fd = os.open(at(path), os.O_RDONLY)
         os.fsync(fd)
         os.close(fd)
+    def folder_at(path):
+        try:
+            os.mkdir(at(path))
+        except FileExistsError:  # not os.makedirs(exist_ok=True): its isdir() takes a cut connection for "no folder"
+            pass
     def write(path, data, mode="wb"):
         with open(at(path), mode) as file:
             file.write(data)
@@ -46,7 +51,8 @@ WRITERS = {
     "create": """if True:
     for i in itertools.count():
         folder = f"created/{sys.argv[2]}-{i % 5}"
-        os.makedirs(at(folder), exist_ok=True)
+        folder_at("created")
+        folder_at(folder)
         data = chance.randbytes(chance.choice((10, 5000, 200_000)))
         write(f"{folder}/f{i}", data)
         sync_folder(folder)

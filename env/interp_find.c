@@ -30,7 +30,10 @@ static bool is_threaded_build(const struct interp *in)
 static bool fits(const struct pyspec *spec, const struct interp *in)
 {
     struct pyversion v = {.part = {in->major, in->minor, in->micro}, .n = PYVERSION_PARTS};
-    return pyspec_admits(spec, &v) && is_threaded_build(in) == spec->threaded;
+    const char *machine = json_string_value(json_object_get(in->markers, "platform_machine"));
+    return pyspec_admits(spec, &v) && is_threaded_build(in) == spec->threaded &&
+           (!spec->bits || spec->bits == (in->is_64bit ? 64 : 32)) &&
+           (!spec->machine[0] || (machine && strcmp(machine, spec->machine) == 0));
 }
 
 /* ---- what to say when there is none ---- */

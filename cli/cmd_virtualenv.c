@@ -67,21 +67,17 @@ static int check_choice(const char *option, const char *word, const char *const 
     return print_usage_error(help.name, "--%s %s is none that venvfs stands in for", option, word);
 }
 
-static int check_activators(const char *given)
+static int check_activators(const struct words *given)
 {
     static const char *const known[] = {"bash",   "cshell", "fish",  "nushell", "powershell",
                                         "python", "xonsh",  "batch", NULL};
-    while (given && *given) {
-        given += strspn(given, ", \n");
-        _cleanup_free_ char *word = xstrndup(given, strcspn(given, ", \n"));
-        if (*word && !is_one_of(word, known))
-            return print_usage_error(help.name, "there is no activator \"%s\"", word);
-        given += strlen(word);
-    }
+    for (size_t i = 0; i < given->n; i++)
+        if (!is_one_of(given->v[i], known))
+            return print_usage_error(help.name, "there is no activator \"%s\"", given->v[i]);
     return OPTIONS_GO;
 }
 
-static int check(const struct said *o, const struct words *dirs)
+static int check(const struct said *o, const struct words *activators, const struct words *dirs)
 {
     static const char *const discoveries[] = {"builtin", NULL};
     static const char *const creators[] = {"builtin", "cpython3-posix", "venv", "venvfs", NULL};
@@ -92,7 +88,7 @@ static int check(const struct said *o, const struct words *dirs)
     if (r == OPTIONS_GO)
         r = check_choice("seeder", o->seeder, seeders);
     if (r == OPTIONS_GO)
-        r = check_activators(o->activators);
+        r = check_activators(activators);
     if (r == OPTIONS_GO && o->upgrade_embed_wheels)
         r = print_usage_error(help.name, "--upgrade-embed-wheels: seeds are those of the "
                                          "interpreters; --download takes newer ones");
@@ -182,7 +178,8 @@ static int run_with(struct variables *v, const struct option_spec *specs, struct
     if (ini && variables_read(v, ini, &err) < 0)
         return print_error(&err);
     apply_variables(v, specs, o);
-    int r = check(o, dirs);
+    variables_split(v, o->activators, &f->activators);
+    int r = check(o, &f->activators, dirs);
     if (r != OPTIONS_GO)
         return r;
     take_seeds(f, o);
@@ -192,7 +189,7 @@ static int run_with(struct variables *v, const struct option_spec *specs, struct
 
 int cmd_virtualenv(int argc, char **argv)
 {
-    struct front f = {.tool = "virtualenv"};
+    struct front f = {.tool = "virtualenv", .virtualenv = true};
     struct said o = {.version = false};
     const struct option_spec specs[] = {
         {'p', "python", OPTION_WORDS, &f.pythons, "PY",
@@ -227,7 +224,8 @@ int cmd_virtualenv(int argc, char **argv)
          "ignored: builtin, cpython3-posix, venv or venvfs"},
         {0, "seeder", OPTION_STRING, &o.seeder, "NAME", "ignored: app-data, pip or venvfs"},
         {0, "activators", OPTION_STRING, &o.activators, "LIST",
-         "ignored: all are there, and take no space"},
+         "activation files, of bash, cshell, fish, nushell,\npowershell, python and xonsh "
+         "(default: all)"},
         {0, "symlinks", OPTION_FLAG, &o.symlinks, NULL, "bin/python is a link: it always is"},
         {0, "copies", OPTION_FLAG, &o.copies, NULL, "ignored: bin/python is a link"},
         {0, "always-copy", OPTION_FLAG, &o.copies, NULL, "ignored"},
@@ -255,6 +253,7 @@ int cmd_virtualenv(int argc, char **argv)
     }
     words_release(&f.pythons);
     words_release(&f.tried_first);
+    words_release(&f.activators);
     words_release(&o.search_dirs);
     return r;
 }

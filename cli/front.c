@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/apply.h"
+#include "cli/difference.h"
 #include "cli/front_keep.h"
 #include "cli/front_place.h"
 #include "cli/link.h"
@@ -115,6 +116,12 @@ static void set_options(struct manifest *m, const struct front *f)
     m->system_site_packages = f->system_site_packages;
     free(m->prompt);
     m->prompt = prompt && *prompt ? xstrdup(prompt) : NULL;
+    settings_set(m, "made_by", f->virtualenv ? json_string("virtualenv") : NULL);
+    settings_set(m, "gitignore",
+                 f->show_to_git  ? json_false()
+                 : f->virtualenv ? json_true()
+                                 : NULL);
+    settings_set_words(m, "activators", f->activators.n ? f->activators.v : NULL);
 }
 
 /* --upgrade alone brings nothing back that its user has uninstalled. */

@@ -17,9 +17,11 @@ struct front {
     const char *prompt;     /* "." is the current folder's name; NULL: the environment's folder's */
     struct front_seed seed; /* of a new or cleared one, and where versions are asked for */
     bool system_site_packages;
-    bool clear;       /* what is there goes; a rollback brings its packages back */
-    bool upgrade;     /* there must be one: its Python is looked at anew, the rest stays */
-    bool show_to_git; /* do not add the link to the checkout's info/exclude */
+    bool clear;              /* what is there goes; a rollback brings its packages back */
+    bool upgrade;            /* there must be one: its Python is looked at anew, the rest stays */
+    bool show_to_git;        /* no .gitignore, and the checkout's info/exclude stays as it is */
+    bool virtualenv;         /* pyvenv.cfg and .gitignore as virtualenv leaves them */
+    struct words activators; /* virtualenv's names; none: all */
 };
 
 /* Makes the environment whose address is `dir`, or makes the one that is there anew. *made: a

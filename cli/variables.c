@@ -138,10 +138,10 @@ static bool goes_on(const char *after_comma)
     return *after_comma && strchr("<>=!~", *after_comma);
 }
 
-static void take_words(struct variables *v, const char *text, struct words *ret)
+void variables_split(struct variables *v, const char *text, struct words *ret)
 {
-    bool lines = strchr(text, '\n');
-    for (const char *start = text; *start;) {
+    bool lines = text && strchr(text, '\n');
+    for (const char *start = text; start && *start;) {
         size_t n = 0;
         while (start[n] && start[n] != ':' &&
                (lines ? start[n] != '\n' : start[n] != ',' || goes_on(start + n + 1)))
@@ -178,6 +178,6 @@ void variables_apply(struct variables *v, const struct option_spec *specs)
         else if (specs->kind == OPTION_STRING)
             *(const char **)specs->value = keep(v, steal_ptr(text));
         else
-            take_words(v, text, specs->value);
+            variables_split(v, text, specs->value);
     }
 }

@@ -23,5 +23,7 @@ int variables_read(struct variables *v, const char *path, struct verror *err);
  * value is a warning. Words are separated by newlines, else by commas (those within a range of
  * versions are not), and by colons. Values live as long as *v. */
 void variables_apply(struct variables *v, const struct option_spec *specs);
+/* Adds the words of a text (NULL: none), separated as above. */
+void variables_split(struct variables *v, const char *text, struct words *ret);
 
 #endif

@@ -150,8 +150,9 @@ static size_t all_commands(struct command *ret)
     for (; n < ARRAY_SIZE(own); n++)
         ret[n] = own[n];
     for (const struct pyenv_command *c = pyenv_commands; c->name; c++)
-        if (c->place == IN_BOTH)
-            ret[n++] = (struct command){c->name, c->summary, selection_main, false};
+        if (c->place != IN_PYENV)
+            ret[n++] =
+                (struct command){c->name, c->summary, selection_main, c->place == IN_BOTH_HIDDEN};
     return n;
 }
 

@@ -100,7 +100,8 @@ static void print_group(FILE *stream, const char *name, const char *about,
 {
     fprintf(stream, "Usage: venvfs %s COMMAND [options]\n\n%s\n\nCommands:\n", name, about);
     for (size_t i = 0; i < n; i++)
-        fprintf(stream, "  %-13s %s\n", table[i].name, table[i].summary);
+        if (!table[i].hidden)
+            fprintf(stream, "  %-14s %s\n", table[i].name, table[i].summary);
 }
 
 int commands_group(const char *name, const char *about, const struct command *table, size_t n,

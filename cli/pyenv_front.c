@@ -14,6 +14,7 @@
 #include "cli/print.h"
 #include "cli/pyenv_commands.h"
 #include "cli/pyenv_plugins.h"
+#include "env/pyversion.h"
 #include "venvfs-config.h"
 
 /* The pyenv whose behaviour this is. */
@@ -34,6 +35,17 @@ int front_fail(const char *fmt, ...)
     va_end(ap);
     verror_set(&err, EINVAL, "%s", text);
     return front_error(&err);
+}
+
+void front_hint_install(const struct front *f, const char *word)
+{
+    struct pyversion version;
+    if (f->is_pyenv)
+        return;
+    if (pyversion_parse(word, &version))
+        print_hint("venvfs python install %s", word);
+    else
+        print_hint("venvfs python versions lists what there is");
 }
 
 void front_line(const char *fmt, ...)
@@ -109,6 +121,9 @@ int pyenv_help(const struct front *f, int argc, char **argv)
         return usage ? EXIT_DONE : print_command_help(true, c);
     _cleanup_free_ char *plugin = xasprintf("pyenv-%s", name);
     _cleanup_free_ char *program = pyenv_plugin_program(f, plugin);
+    _cleanup_free_ char *reader = program ? pyenv_plugin_program(f, "pyenv-help") : NULL;
+    if (reader) /* it reads the first lines of scripts */
+        return pyenv_become(f, reader, argv);
     if (program)
         return front_fail("`%s' is %s, which explains itself in its first lines", name, program);
     return front_fail("no such command `%s'", name);

@@ -16,6 +16,7 @@ struct front;
 enum pyenv_offer { OFFER_NOTHING, OFFER_VERSIONS, OFFER_ALL_VERSIONS, OFFER_SHIMS };
 enum pyenv_place {
     IN_BOTH,
+    IN_BOTH_HIDDEN, /* what our own shell functions call */
     IN_PYENV, /* of the front alone: what pyenv's plugins call, or what venvfs has elsewhere */
 };
 struct pyenv_command {
@@ -50,6 +51,8 @@ int front_pyenv(struct front *f, int argc, char **argv);
 /* "pyenv: ..." or "venvfs: ..." on standard error; 1. */
 int front_fail(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 int front_error(const struct verror *err);
+/* How to get a version that is not there; pyenv says nothing of it. */
+void front_hint_install(const struct front *f, const char *word);
 /* How the command is used, on standard error; pyenv's exit code 1, or 2. */
 int front_usage(const struct front *f);
 /* A line that quotes what a file or a name said, its control characters made visible. */

@@ -258,6 +258,7 @@ char *front_prefix(const struct front *f, const char *word)
     _cleanup_pyenv_version_ struct pyenv_version version = {.kind = PYENV_SYSTEM};
     if (!pyenv_version_find(f->root, word, &version)) {
         front_fail("version `%s' not installed", word);
+        front_hint_install(f, word);
         return NULL;
     }
     return version.kind == PYENV_SYSTEM ? system_prefix(f) : steal_ptr(version.prefix);

@@ -1,7 +1,6 @@
 /* pyenv: the program. Called pyenv it takes a command, called pyenv-CMD (by a link) it is that one:
  * scripts and pyenv's plugins call both. It links nothing that venvfs's store or mount needs, so it
  * starts in a third of venvfs's time. */
-#include <locale.h>
 #include <string.h>
 
 #include "base/cleanup.h"
@@ -12,7 +11,6 @@
 int main(int argc, char **argv)
 {
     static const char prefix[] = "pyenv-";
-    setlocale(LC_CTYPE, "");
     print_set_program("pyenv");
     _cleanup_free_ char *root = pyenv_root();
     struct front f = {.is_pyenv = true, .root = root};

@@ -1,6 +1,5 @@
 #include "cli/pyenv_plugins.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <glob.h>
 #include <limits.h>

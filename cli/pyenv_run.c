@@ -51,9 +51,9 @@ static void tell_advice(const struct front *f, const char *name)
     }
     if (told)
         fprintf(stderr,
-                "\nNote: See '%s help global' for tips on allowing multiple\n"
+                "\nNote: See '%s global' for tips on allowing multiple\n"
                 "      Python versions to be found at the same time.\n",
-                f->is_pyenv ? "pyenv" : "venvfs");
+                f->is_pyenv ? "pyenv help" : "venvfs help python");
 }
 
 /* The program, or NULL after what there is to say. */
@@ -201,7 +201,7 @@ int pyenv_exec(const struct front *f, int argc, char **argv)
     setenv("PYENV_VERSION", names, 1);
     put_first_in_path(f, &file, program);
     argv[1] = program;
-    if (changes_programs(name, argc - 1, argv + 1) && path_exists(shims))
+    if (changes_programs(name, argc - 1, argv + 1) && (f->is_pyenv || path_exists(shims)))
         return run_and_rehash(f, program, argv + 1);
     return run(program, argv + 1);
 }

@@ -49,6 +49,7 @@ int front_names(const struct front *f, const struct version_file *file, bool for
         bool found = pyenv_version_find(f->root, *w, &version);
         if (!found && !force) {
             front_fail("version `%s' is not installed (set by %s)", *w, pyenv_origin(file));
+            front_hint_install(f, *w);
             code = EXIT_FAILED;
             continue;
         }

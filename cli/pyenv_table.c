@@ -33,12 +33,13 @@ const struct pyenv_command pyenv_commands[] = {
     {"local", "select versions for a folder, or show what is selected",
      "[-f|--force] [<version> [...]]\n--unset",
      "Writes .python-version, which counts in this folder and below: for the shims, for exec, and\n"
-     "for `venvfs mount`. " SELECT_RULES "\n\n"
+     "for `venvfs mount`.\n\n" SELECT_RULES "\n\n"
      "  -f, --force    also a version that is not installed\n"
      "  --unset        remove .python-version",
      "--force --unset", OFFER_ALL_VERSIONS, IN_BOTH, pyenv_local},
     {"global", "select the versions that count elsewhere, or show them", "[<version> [...]]",
-     "Writes PYENV_ROOT/version. " SELECT_RULES, NULL, OFFER_ALL_VERSIONS, IN_BOTH, pyenv_global},
+     "Writes PYENV_ROOT/version.\n\n" SELECT_RULES, NULL, OFFER_ALL_VERSIONS, IN_BOTH,
+     pyenv_global},
     {"shell", "select versions for this shell, or show them", "<version> [...]\n-\n--unset",
      "Sets PYENV_VERSION, which comes before every file. \"-\" brings back what was selected "
      "before.\n"
@@ -84,7 +85,7 @@ const struct pyenv_command pyenv_commands[] = {
     {"shims", "list the shims", "[--short]", "  --short    their names alone", "--short",
      OFFER_NOTHING, IN_BOTH, pyenv_shims},
     {"sh-shell", "print what `shell` evaluates", "<version>...\n-\n--unset", NULL, "--unset",
-     OFFER_ALL_VERSIONS, IN_PYENV, pyenv_sh_shell},
+     OFFER_ALL_VERSIONS, IN_BOTH_HIDDEN, pyenv_sh_shell},
     {"sh-rehash", "print what `rehash` evaluates", "", NULL, NULL, OFFER_NOTHING, IN_PYENV,
      pyenv_sh_rehash},
     {"version-file-read", "print the versions that a file names", "<file>", NULL, NULL,

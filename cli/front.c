@@ -13,6 +13,7 @@
 #include "cli/link.h"
 #include "cli/print.h"
 #include "env/project_git.h"
+#include "env/upper_read.h"
 
 /* ---- which interpreter ---- */
 
@@ -98,12 +99,28 @@ static int open_existing(struct apply *a, struct session *s, const struct front 
     return r;
 }
 
+/* A tool that makes an environment again first removes what is in it, and not always all of it: one
+ * without a pyvenv.cfg is none. So is one that mkdir made in the hub, and nothing else. */
+static bool is_hollow(const struct session *s, const char *name)
+{
+    struct env *env;
+    if (env_open(&s->home, name, false, false, &env, NULL) < 0)
+        return false;
+    _cleanup_free_ char *upper = env_upper(env);
+    _cleanup_free_ char *removed = path_join(upper, UPPER_PREFIX "pyvenv.cfg");
+    _cleanup_free_ char *written = path_join(upper, "pyvenv.cfg");
+    bool hollow =
+        env->emptied || path_exists(removed) || (env->manifest->bare && !path_exists(written));
+    env_free(env);
+    return hollow;
+}
+
 static int open_env(struct apply *a, struct session *s, const struct front *f,
                     const struct front_place *p, struct verror *err)
 {
     if (!p->exists)
         return open_new(a, s, f, p, err);
-    if (f->clear || p->removed)
+    if (f->clear || p->removed || is_hollow(s, p->to.name))
         return open_cleared(a, s, f, p, err);
     return open_existing(a, s, f, p, err);
 }

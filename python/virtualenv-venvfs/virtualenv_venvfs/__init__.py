@@ -94,15 +94,16 @@ class Venvfs(Describe, Creator):
         return os.path.abspath(raw_value)
 
     def create(self):
-        program = os.environ.get("VENVFS_PROGRAM") or shutil.which("venvfs", path=self.env.get("PATH"))
+        program = os.environ.get("VENVFS_PROGRAM") or shutil.which("venvfs")
         if not program:
             raise RuntimeError("virtualenv-venvfs: there is no venvfs on PATH; VENVFS_PROGRAM names another")
         python = self.interpreter.system_executable or self.interpreter.executable
         command = [program, "virtualenv", "--quiet", "--python", python, *self._words]
         if self.clear:
             command.append("--clear")
-        env = {name: value for name, value in self.env.items() if not name.startswith("VIRTUALENV_")}
-        env["VIRTUALENV_CONFIG_FILE"] = os.devnull  # virtualenv has read it
+        # Not self.env: tox leaves VENVFS_HOME out of that. virtualenv has read its own variables and file.
+        env = {name: value for name, value in os.environ.items() if not name.startswith("VIRTUALENV_")}
+        env["VIRTUALENV_CONFIG_FILE"] = os.devnull
         done = subprocess.run([*command, "--", str(self.dest)], env=env, stdin=subprocess.DEVNULL,
                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
         if done.returncode:

@@ -71,6 +71,8 @@ bool front_all_installed(const struct front *f, const char *const *words);
 /* The folder of a version, for "system" the one above the bin/ that has PATH's Python. Told when
  * there is none. malloc'ed, or NULL. */
 char *front_prefix(const struct front *f, const char *word);
+/* A word without "python-" before it. */
+const char *front_without_python(const char *word);
 /* The name of the shell that evaluates what is printed: PYENV_SHELL, else SHELL. */
 const char *front_shell(void);
 

@@ -186,6 +186,9 @@ static char *newest_installed(const struct front *f, const char *prefix)
     if (!pyenv_version_find(f->root, prefix, &version) ||
         (version.kind != PYENV_INSTALLED && version.kind != PYENV_UV))
         return NULL;
+    if (front_without_python(prefix) != prefix &&
+        front_without_python(version.name) == version.name)
+        return NULL; /* here "python-" is part of the prefix, as pyenv has it */
     return steal_ptr(version.name);
 }
 

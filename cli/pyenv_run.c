@@ -65,7 +65,8 @@ static char *find_program(const struct front *f, const struct version_file *file
     char *program = pyenv_program(f->root, file, name, system, &missing);
     if (!program) {
         for (const char **w = missing; *w; w++)
-            front_fail("version `%s' is not installed (set by %s)", *w, pyenv_origin(file));
+            front_fail("version `%s' is not installed (set by %s)",
+                       file->path ? front_without_python(*w) : *w, pyenv_origin(file));
         front_fail("%s: command not found", name);
         if (advice)
             tell_advice(f, name);

@@ -40,6 +40,12 @@ static bool take_force(int *argc, char ***argv)
 
 /* ---- what is selected ---- */
 
+const char *front_without_python(const char *word)
+{
+    static const char python[] = "python-";
+    return strncmp(word, python, sizeof(python) - 1) == 0 ? word + sizeof(python) - 1 : word;
+}
+
 int front_names(const struct front *f, const struct version_file *file, bool force, char **ret)
 {
     _cleanup_strbuf_ struct strbuf names = STRBUF_INIT;
@@ -53,7 +59,8 @@ int front_names(const struct front *f, const struct version_file *file, bool for
             code = EXIT_FAILED;
             continue;
         }
-        strbuf_addf(&names, "%s%s", names.len ? ":" : "", found ? version.name : *w);
+        strbuf_addf(&names, "%s%s", names.len ? ":" : "",
+                    found ? version.name : front_without_python(*w));
     }
     if (!file->words[0])
         strbuf_addstr(&names, "system");
@@ -77,7 +84,7 @@ int pyenv_version_name(const struct front *f, int argc, char **argv)
     _cleanup_free_ char *names = NULL;
     bool force = take_force(&argc, &argv);
     int code = front_selected_names(f, force, &names);
-    if (*names || code == EXIT_DONE)
+    if (*names || f->is_pyenv || code == EXIT_DONE) /* pyenv's scripts read a line in any case */
         front_line("%s", names);
     return code;
 }

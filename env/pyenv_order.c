@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "base/mem.h"
 #include "env/pyenv_versions.h"
 
 /* Where a sign sorts within a run of none-digits. */
@@ -30,9 +31,23 @@ static int compare_numbers(const char **a, const char **b)
     return c;
 }
 
-int pyenv_order(const char *a, const char *b)
+/* Without what looks like the suffixes of a file (".tar.gz", also ".hidden"). */
+static char *without_suffix(const char *name)
 {
-    const char *s = a, *t = b;
+    size_t n = strlen(name), end = n;
+    while (end) {
+        size_t dot = end;
+        while (dot && (isalnum((unsigned char)name[dot - 1]) || name[dot - 1] == '~'))
+            dot--;
+        if (!dot || dot == end || name[dot - 1] != '.' || isdigit((unsigned char)name[dot]))
+            break;
+        end = dot - 1;
+    }
+    return xstrndup(name, end);
+}
+
+static int compare(const char *s, const char *t)
+{
     while (*s || *t) {
         while ((*s && !isdigit((unsigned char)*s)) || (*t && !isdigit((unsigned char)*t))) {
             int c = weight(*s) - weight(*t);
@@ -45,7 +60,16 @@ int pyenv_order(const char *a, const char *b)
         if (c)
             return c;
     }
-    return strcmp(a, b);
+    return 0;
+}
+
+int pyenv_order(const char *a, const char *b)
+{
+    _cleanup_free_ char *s = without_suffix(a), *t = without_suffix(b);
+    int c = compare(s, t);
+    if (c == 0)
+        c = compare(a, b);
+    return c ? c : strcmp(a, b);
 }
 
 static bool ends_with(const char *s, size_t n, const char *suffix)

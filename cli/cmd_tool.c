@@ -113,8 +113,7 @@ static int understand(struct tool *t, const char *word, struct verror *err)
         r = add_requirement(t, t->from, err);
     } else if (!is_python(t, word)) {
         size_t len = name_length(word);
-        bool named = len && !strchr("/:", word[len]);
-        if (!named || (word[len] && !strchr("@[<>=!~; ", word[len]))) {
+        if (!len || (word[len] && !strchr("@[<>=!~; ", word[len])) || strstr(word, "://")) {
             verror_set(err, EINVAL, "\"%s\" does not say which program to run", word);
             return verror_hint(err, "venvfs tool run --from %s PROGRAM", word);
         }

@@ -32,6 +32,18 @@ bool throwaway_is(const struct env *env)
            settings_flag(env->manifest, SETTING);
 }
 
+bool throwaway_named(const struct home *home, const char *name)
+{
+    struct env *env;
+    size_t n_packages;
+    if (strncmp(name, PREFIX, sizeof(PREFIX) - 1) != 0 ||
+        env_glance(home, name, &env, &n_packages, NULL) < 0)
+        return false;
+    bool is = throwaway_is(env);
+    env_free(env);
+    return is;
+}
+
 /* ---- keys and the links called after them ---- */
 
 struct sha256_state *throwaway_key_begin(const char *kind)

@@ -47,6 +47,8 @@ int throwaway_make(struct session *s, const struct sha256 *key, struct throwaway
 
 /* Is an environment (as env_open() or env_glance() has it) one of them? */
 bool throwaway_is(const struct env *env);
+/* The same by name; false also where it cannot be read. */
+bool throwaway_named(const struct home *home, const char *name);
 
 /* Words of the command line that pip shall take: no option, no line break; a path is made absolute
  * (malloc'ed into *ret, else a copy). *changes: what it names may change while its name stays (a

@@ -10,13 +10,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/lock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "store/put_dir.h"
-
-/* The byte of STORE/claims that stands for this command; those of wheels are hashes. */
-#define OPTIMIZE_CLAIM (UINT64_MAX >> 2)
 
 struct optimize {
     struct store *store;
@@ -296,14 +292,9 @@ int store_optimize(struct store *store, const struct store_optimize_options *opt
     *ret = (struct store_optimize_result){0};
     if (!o.options.level)
         o.options.level = STORE_OPTIMIZE_LEVEL;
-    if (store->flags & STORE_READ_ONLY)
-        return verror_set(err, EROFS, "the store %s was opened for reading only", store->root);
-    _cleanup_free_ char *claims = store_path(store, "claims");
-    _cleanup_close_ int claim = lock_byte(claims, OPTIMIZE_CLAIM, false);
-    if (claim == -EAGAIN)
-        return verror_set(err, EBUSY, "another process optimizes the store %s", store->root);
+    _cleanup_close_ int claim = store_claim_rewriting(store, err);
     if (claim < 0)
-        return verror_errno(err, claim, "cannot lock %s", claims);
+        return claim;
     int r = go(&o, err);
     rewrite_release(o.packs);
     if (o.dir)

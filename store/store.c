@@ -269,7 +269,7 @@ int store_open(const char *root, unsigned flags, struct store **ret, struct verr
     struct store *store = xcalloc(1, sizeof(*store));
     store->root = path_absolute(root);
     store->flags = flags;
-    store->lock_fd = -1;
+    store->lock_fd = store->lease_fd = -1;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->catalog_lock, NULL);
     int r = store->root ? open_checked(store, err)
@@ -295,6 +295,8 @@ void store_close(struct store *store)
         catalog_close(store->catalog);
     if (store->lock_fd >= 0)
         (void)close(store->lock_fd);
+    if (store->lease_fd >= 0)
+        (void)close(store->lease_fd);
     pthread_mutex_destroy(&store->catalog_lock);
     pthread_mutex_destroy(&store->lock);
     free(store->root);
@@ -339,6 +341,21 @@ int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *
 void store_unlock_exclusive(struct store *store)
 {
     (void)lock_convert(store->lock_fd, LOCK_SHARED, true);
+}
+
+/* The byte of STORE/claims that stands for it; those of wheels are hashes. */
+#define REWRITE_CLAIM (UINT64_MAX >> 2)
+
+int store_claim_rewriting(struct store *store, struct verror *err)
+{
+    _cleanup_free_ char *claims = store_path(store, "claims");
+    if (store->flags & STORE_READ_ONLY)
+        return verror_set(err, EROFS, "the store %s was opened for reading only", store->root);
+    int fd = lock_byte(claims, REWRITE_CLAIM, false);
+    if (fd == -EAGAIN)
+        return verror_set(err, EBUSY, "another process is rewriting or cleaning the store %s",
+                          store->root);
+    return fd < 0 ? verror_errno(err, fd, "cannot lock %s", claims) : fd;
 }
 
 int store_catalog(struct store *store, struct catalog **ret, struct verror *err)

@@ -141,7 +141,7 @@ void rewrite_release(struct written_pack *packs);
 
 struct change {
     struct written_pack *packs; /* of PLAN_GROUPS_MAX, those that are made known */
-    const char *gathered;       /* where the locations are written to */
+    const char *gathered;       /* where the locations are written to; NULL: no blob has moved */
     /* What else the transaction changes: after blobs are moved and before packs without any are
      * forgotten. */
     int (*also)(struct plan *plan, struct catalog *catalog, void *arg, struct verror *err);
@@ -154,7 +154,10 @@ int rewrite_gather(struct plan *plan, struct catalog *catalog, const char *path,
                    struct verror *err);
 /* Puts that file into its place and removes the where files that it replaces. */
 int rewrite_put_gathered(const struct plan *plan, const char *path, struct verror *err);
-/* Removes packs that the catalog does not list, or with `dry_run` only counts them. */
+/* Does a pack hold what an image needs and the catalog lacks? One that cannot be opened may. */
+bool rewrite_pack_is_needed(const struct plan *plan, const char *path, uint32_t number);
+/* Removes packs that the catalog does not list and that are not needed, or with `dry_run` only
+ * counts them. */
 int rewrite_sweep(const struct plan *plan, bool dry_run, uint64_t *bytes, uint64_t *count,
                   struct verror *err);
 

@@ -174,7 +174,7 @@ static int transaction(struct plan *plan, struct catalog *catalog, const struct 
         r = catalog_drop_empty_packs(catalog, err);
     if (r == 0)
         r = catalog_set_counter(catalog, COUNTER_PACK, next, err);
-    return r < 0 ? r : rewrite_gather(plan, catalog, change->gathered, err);
+    return r < 0 || !change->gathered ? r : rewrite_gather(plan, catalog, change->gathered, err);
 }
 
 int rewrite_commit(struct plan *plan, const struct change *change, struct verror *err)
@@ -236,8 +236,7 @@ static int by_id(const void *a, const void *b)
     return sha256_cmp(a, b);
 }
 
-/* Does the pack hold what an image needs and the catalog lacks? One that cannot be opened may. */
-static bool is_needed(const struct plan *plan, const char *path, uint32_t number)
+bool rewrite_pack_is_needed(const struct plan *plan, const char *path, uint32_t number)
 {
     if (!plan->missing_count)
         return false;
@@ -263,7 +262,7 @@ static void sweep_file(const char *path, const char *name, uint64_t size, void *
         return;
     if (s->listed_count && bsearch(&number, s->listed, s->listed_count, sizeof(number), by_number))
         return;
-    if (is_needed(s->plan, path, number))
+    if (rewrite_pack_is_needed(s->plan, path, number))
         return;
     int r = s->dry_run ? 0 : io_unlink(path);
     if (r < 0) {

@@ -165,6 +165,7 @@ static int create(struct store *store, struct verror *err)
     _cleanup_free_ char *lock = store_path(store, "lock"), *format = store_path(store, "format");
     _cleanup_free_ char *catalog = store_path(store, "catalog.sqlite");
     _cleanup_free_ char *claims = store_path(store, "claims");
+    _cleanup_free_ char *leases = store_path(store, "leases");
     _cleanup_close_ int held = lock_file(lock, LOCK_EXCLUSIVE, true);
     if (held < 0)
         return verror_errno(err, held, "cannot lock %s", lock);
@@ -179,6 +180,9 @@ static int create(struct store *store, struct verror *err)
     _cleanup_close_ int fd = io_open(claims, O_RDWR | O_CREAT, 0600);
     if (fd < 0)
         return verror_errno(err, fd, "cannot create %s", claims);
+    _cleanup_close_ int leases_fd = io_open(leases, O_RDWR | O_CREAT, 0600);
+    if (leases_fd < 0)
+        return verror_errno(err, leases_fd, "cannot create %s", leases);
     int r = catalog_create(catalog, err);
     if (r < 0)
         return r;

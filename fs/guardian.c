@@ -22,7 +22,8 @@ static _Noreturn void wait_and_succeed(const struct launch *l, struct succession
     (void)prctl(PR_SET_NAME, "venvfs-guardian");
     while (poll(&end, 1, -1) < 0 && errno == EINTR)
         ;
-    if (succession_has_ended(s) || !succession_may_go_on(s))
+    if (succession_has_ended(s) || succession_descriptor(s, SUCCESSION_FUSE) < 0 ||
+        !succession_may_go_on(s))
         _exit(0);
     succession_open_over_exec(s);
     execve("/proc/self/exe", (char *const *)(uintptr_t)l->argv, l->environment);

@@ -138,6 +138,8 @@ struct overlay_sync {
 };
 int overlay_sync_prepare(const struct place *place, struct overlay_sync *ret);
 
+/* Of one that was taken over, or NULL: has the nodeid been given out since? */
+bool overlay_is_since(const struct overlay *overlay, uint64_t nodeid);
 /* The kernel holds the group of this nodeid no more: removed files of it go. */
 void overlay_forget(struct overlay *overlay, uint64_t nodeid);
 

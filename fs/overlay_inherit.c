@@ -238,6 +238,12 @@ static void take_lower(struct overlay *ov, const struct inherited_node *node,
     overlay_removed(n);
 }
 
+bool overlay_is_since(const struct overlay *ov, uint64_t nodeid)
+{
+    return ov && nodeid_is_table(nodeid) &&
+           nodeid_index(nodeid) > (UPPER_INDEX | ov->inherited_index);
+}
+
 void overlay_inherit(struct overlay *ov, struct tree *const *past, size_t n_past)
 {
     overlay_lock(ov);
@@ -248,6 +254,7 @@ void overlay_inherit(struct overlay *ov, struct tree *const *past, size_t n_past
             index - UPPER_INDEX > ov->next_index)
             ov->next_index = index - UPPER_INDEX;
     }
+    ov->inherited_index = ov->next_index;
     if (inherited && ov->root->upper) {
         read_all(ov->root);
         take_orphans(ov);

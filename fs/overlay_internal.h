@@ -102,6 +102,7 @@ struct overlay {
     int64_t ready_ms; /* when the last of them got it */
     bool abandoned;   /* its root was removed */
     struct succession *succession;         /* or NULL */
+    uint64_t inherited_index;              /* the last that a predecessor had given out */
     const struct inherited_env *inherited; /* while what a predecessor had is read, else NULL */
 };
 

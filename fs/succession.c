@@ -45,6 +45,12 @@ int succession_new(struct succession **ret, struct verror *err)
     return 0;
 }
 
+static void close_over_exec(int32_t fd_plus_1)
+{
+    if (fd_plus_1)
+        (void)fcntl(fd_plus_1 - 1, F_SETFD, FD_CLOEXEC);
+}
+
 int succession_open(int fd, struct succession **ret, struct verror *err)
 {
     struct stat st;
@@ -63,6 +69,10 @@ int succession_open(int fd, struct succession **ret, struct verror *err)
     for (size_t i = 0; i < MAX_DEFERRED; i++)
         if (s->shared->deferred[i].unique)
             atomic_fetch_add(&s->n_deferred, 1);
+    for (size_t i = 0; i < SUCCESSION_ROLES; i++)
+        close_over_exec(atomic_load(&s->shared->roles[i]));
+    for (size_t i = 0; i < MAX_KEPT; i++)
+        close_over_exec(atomic_load(&s->shared->kept[i]));
     *ret = s;
     return 0;
 }
@@ -191,9 +201,24 @@ void *succession_undone(struct succession *s, size_t *size)
     return s->shared->buffer;
 }
 
+void succession_reset(struct succession *s)
+{
+    memset(s->shared->buffer, 0, sizeof(struct fuse_in_header));
+    atomic_store(&s->shared->done, 0);
+    for (size_t i = 0; i < MAX_DEFERRED; i++)
+        atomic_store(&s->shared->deferred[i].unique, 0);
+    atomic_store(&s->n_deferred, 0);
+    pthread_mutex_lock(&s->lock);
+    atomic_store(&s->shared->logs[atomic_load(&s->shared->log) & 1].used, 0);
+    pthread_mutex_unlock(&s->lock);
+}
+
 struct deferred *succession_defer(struct succession *s, const void *request, size_t size)
 {
     const struct fuse_in_header *in = request;
+    for (size_t i = 0; atomic_load(&s->n_deferred) && i < MAX_DEFERRED; i++)
+        if (atomic_load(&s->shared->deferred[i].unique) == in->unique)
+            return &s->shared->deferred[i];
     for (size_t i = 0; i < MAX_DEFERRED; i++) {
         struct deferred *d = &s->shared->deferred[i];
         if (atomic_load(&d->unique) != 0)

@@ -49,6 +49,9 @@ int succession_descriptor(const struct succession *s, enum succession_role role)
 bool succession_keep(struct succession *s, int fd);
 void succession_drop(struct succession *s, int fd);
 
+/* The hub is mounted anew: the kernel holds nothing. */
+void succession_reset(struct succession *s);
+
 /* For who ends in order: there is nothing to go on with. And is that so? */
 void succession_end(struct succession *s);
 bool succession_has_ended(const struct succession *s);
@@ -80,7 +83,8 @@ struct deferred {
     struct intent intent;
     char bytes[1024];
 };
-/* The loop's own; NULL: too many are under way. */
+/* The loop's own. One that a predecessor had is the same again, with its intent. NULL: too many are
+ * under way. */
 struct deferred *succession_defer(struct succession *s, const void *request, size_t size);
 /* By any thread, when it is answered. */
 void succession_answered(struct succession *s, uint64_t unique);

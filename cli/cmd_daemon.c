@@ -41,7 +41,9 @@ int cmd_daemon(int argc, char **argv)
     int r = options_parse(&daemon_help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
-    int ready = succession != NOT_GIVEN ? -1 : number == NOT_GIVEN ? open("/dev/null", O_WRONLY | O_CLOEXEC) : (int)number;
+    int ready = succession != NOT_GIVEN ? -1
+                : number == NOT_GIVEN   ? open("/dev/null", O_WRONLY | O_CLOEXEC)
+                                        : (int)number;
     r = session_open(&s, &err);
     if (r == 0 && fuse != NOT_GIVEN && env && address)
         r = private_serve(&s.home, env, address, (int)fuse, ready, &err);

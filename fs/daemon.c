@@ -143,8 +143,7 @@ static int prepare(struct daemon *d, bool resume, struct verror *err)
     struct succession *succession = d->context.succession;
     int r = 0;
     if (resume)
-        d->stubs =
-            stubs_resume(d->home, succession_descriptor(succession, SUCCESSION_BENEATH));
+        d->stubs = stubs_resume(d->home, succession_descriptor(succession, SUCCESSION_BENEATH));
     else
         r = prepare_hub(d, &moved, err);
     if (r >= 0 && succession)
@@ -286,13 +285,13 @@ static int run_locked(const struct home *home, struct succession *succession, bo
     return r;
 }
 
-/* VENVFS_TAKEOVER=off: who kills the daemon means it. */
+/* VENVFS_TAKEOVER=on asks for one: until takeover is tried as long as the rest, not by itself. */
 static struct succession *new_succession(int lock)
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
     struct succession *s = NULL;
     const char *wanted = getenv("VENVFS_TAKEOVER");
-    if (wanted && strcmp(wanted, "off") == 0)
+    if (!wanted || strcmp(wanted, "on") != 0)
         return NULL;
     if (succession_new(&s, &err) < 0) {
         log_line("nobody would go on if this daemon were killed: %s", verror_message(&err));

@@ -46,8 +46,9 @@ struct overlay_context {
     struct succession *succession; /* what a successor needs is noted there; or NULL */
 };
 
-/* slot: of nodeids. path: of the upper, which is made on disk by the first change. inherited: what a
- * predecessor noted of it, until overlay_inherit(); or NULL. -EAGAIN: another daemon writes to it.
+/* slot: of nodeids. path: of the upper, which is made on disk by the first change. inherited: what
+ * a predecessor noted of it, until overlay_inherit(); or NULL. -EAGAIN: another daemon writes to
+ * it.
  */
 int overlay_open(const char *path, uint32_t slot, const struct overlay_context *context,
                  const struct inherited_env *inherited, struct overlay **ret, struct verror *err);

@@ -1,9 +1,9 @@
 /* overlay: what the kernel holds of a layer, for the daemon that goes on with it.
  *
- * On disk nothing says which nodeid a file has: the one that the tree has for its name, unless it is
- * new or has moved. So inodes are noted of what the kernel may hold, and of files that have no name
- * any more how they are kept. Folders are read at once then: a nodeid of an image may stand for
- * something that came up since, and nothing but the layer says so.
+ * On disk nothing says which nodeid a file has: the one that the tree has for its name, unless it
+ * is new or has moved. So inodes are noted of what the kernel may hold, and of files that have no
+ * name any more how they are kept. Folders are read at once then: a nodeid of an image may stand
+ * for something that came up since, and nothing but the layer says so.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -75,9 +75,8 @@ static const struct inherited_node *find_by_ino(const struct inherited_env *inhe
         else
             hi = mid;
     }
-    return ino && lo < inherited->n_nodes && inherited->nodes[lo].ino == ino
-               ? &inherited->nodes[lo]
-               : NULL;
+    return ino && lo < inherited->n_nodes && inherited->nodes[lo].ino == ino ? &inherited->nodes[lo]
+                                                                             : NULL;
 }
 
 uint64_t overlay_inherited_nodeid(struct onode *dir, const char *name)
@@ -200,9 +199,8 @@ static bool resolve_in(struct tree *tree, uint64_t below, struct place *ret)
 static struct onode *folder_of(struct overlay *ov, const struct place *place)
 {
     struct onode *dir;
-    struct place parent = {.tree = ov->tree,
-                           .node = tree_parent(ov->tree, place->node),
-                           .overlay = ov};
+    struct place parent = {
+        .tree = ov->tree, .node = tree_parent(ov->tree, place->node), .overlay = ov};
     parent.nodeid = tree_nodeid(ov->tree, parent.node);
     struct onode *known = onode_find(ov, parent.nodeid);
     if (known && onode_shows(known, parent.nodeid))

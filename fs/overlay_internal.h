@@ -5,8 +5,8 @@
 #include <pthread.h>
 
 #include "fs/nodeid.h"
-#include "fs/succession.h"
 #include "fs/overlay.h"
+#include "fs/succession.h"
 #include "fs/upper.h"
 
 /* Nodeids of what is new: indices of the environment's table that no generated file reaches. */
@@ -99,8 +99,8 @@ struct overlay {
     int64_t changed_ms;    /* of the monotonic clock: the last change */
     char **ready;          /* .dist-info folders that got a RECORD, at most READY_MAX */
     size_t n_ready, alloc_ready;
-    int64_t ready_ms; /* when the last of them got it */
-    bool abandoned;   /* its root was removed */
+    int64_t ready_ms;                      /* when the last of them got it */
+    bool abandoned;                        /* its root was removed */
     struct succession *succession;         /* or NULL */
     uint64_t inherited_index;              /* the last that a predecessor had given out */
     const struct inherited_env *inherited; /* while what a predecessor had is read, else NULL */

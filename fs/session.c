@@ -107,7 +107,8 @@ static ssize_t patched_writev(int fd, struct iovec *iov, int count, void *userda
     bool init = s->init_unique != 0 && patch_init_reply(s, iov, count);
     ssize_t n = s->resuming ? total(iov, count) : writev(fd, iov, count);
     if (s->succession)
-        succession_answered(s->succession, ((const struct fuse_out_header *)iov[0].iov_base)->unique);
+        succession_answered(s->succession,
+                            ((const struct fuse_out_header *)iov[0].iov_base)->unique);
     if (init && n > 0)
         set_flag(s, &s->ready);
     return n;
@@ -145,8 +146,7 @@ static void process_deferred(void *arg, struct deferred *d)
         process_again(s, request, d->size);
         return;
     }
-    const struct fuse_out_header refuse = {
-        .len = sizeof(refuse), .error = -EIO, .unique = unique};
+    const struct fuse_out_header refuse = {.len = sizeof(refuse), .error = -EIO, .unique = unique};
     ssize_t ignored = write(fuse_session_fd(s->fuse), &refuse, sizeof(refuse));
     (void)ignored;
     succession_answered(s->succession, unique);
@@ -323,9 +323,9 @@ static bool wait_for(struct session *s, const bool *flag, int seconds)
     return set;
 }
 
-static int start(const struct session_context *context, struct realm *realm,
-                 const char *mountpoint, int (*get_fuse)(struct session *s, struct verror *err),
-                 struct session **ret, struct verror *err)
+static int start(const struct session_context *context, struct realm *realm, const char *mountpoint,
+                 int (*get_fuse)(struct session *s, struct verror *err), struct session **ret,
+                 struct verror *err)
 {
     struct session *s = session_new(context, mountpoint);
     s->realm = realm;

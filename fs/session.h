@@ -24,9 +24,9 @@ struct session_context {
     struct counters *counters; /* may be shared by sessions */
     int ended; /* an eventfd, signalled when a session's loop ends by itself; overlays wake it, too
                 */
-    struct stubs *stubs;       /* of environments made and removed from inside; may be NULL */
-    struct recorder *recorder; /* of what imports read in the hub; may be NULL */
-    struct log_memory *told;   /* which packages' damage is in the log; may be NULL */
+    struct stubs *stubs;           /* of environments made and removed from inside; may be NULL */
+    struct recorder *recorder;     /* of what imports read in the hub; may be NULL */
+    struct log_memory *told;       /* which packages' damage is in the log; may be NULL */
     struct succession *succession; /* of the hub: what a successor needs goes there; may be NULL */
 };
 

@@ -7,12 +7,12 @@
 #include "fs/succession.h"
 
 #define SUCCESSION_MAGIC UINT64_C(0x4343555353464e56) /* "VNFSSUCC" */
-#define SUCCESSION_VERSION 1u                         /* goes up with every change of what follows */
+#define SUCCESSION_VERSION 1u /* goes up with every change of what follows */
 
 #define MAX_KEPT 1024u
 #define MAX_DEFERRED 128u
-#define MAX_DEATHS 4u /* within DEATH_SECONDS */
-#define DEATH_SECONDS 20u
+#define MAX_DEATHS 8u /* within DEATH_SECONDS */
+#define DEATH_SECONDS 10u
 #define BUFFER_SIZE ((1u << 20) + (64u << 10)) /* libfuse reads 1 MiB and a page at most */
 #define LOG_SIZE (64u << 20)
 

@@ -53,8 +53,8 @@ static void leave_view(struct inherited_env *e, unsigned generation)
 static void enter_view(struct inherited_env *e, unsigned generation, const char *name)
 {
     leave_view(e, generation);
-    e->generations = xgrow(e->generations, &e->alloc_generations, e->n_generations + 1,
-                           sizeof(*e->generations));
+    e->generations =
+        xgrow(e->generations, &e->alloc_generations, e->n_generations + 1, sizeof(*e->generations));
     e->generations[e->n_generations++] = generation;
     free(e->name);
     e->name = xstrdup(name);
@@ -72,15 +72,14 @@ static void read_record(struct inheritance *h, const struct record *r)
     switch (r->kind) {
     case KIND_ID:
         e->ids = xgrow(e->ids, &e->alloc_ids, e->n_ids + 1, sizeof(*e->ids));
-        e->ids[e->n_ids++] =
-            (struct inherited_id){.key = {r->a, r->b}, .index = (uint32_t)r->c};
+        e->ids[e->n_ids++] = (struct inherited_id){.key = {r->a, r->b}, .index = (uint32_t)r->c};
         break;
     case KIND_NODE:
         add_node(e, &(struct inherited_node){.nodeid = r->a, .ino = r->b, .fd = -1});
         break;
     case KIND_ORPHAN:
-        add_node(e, &(struct inherited_node){
-                        .nodeid = r->a, .serial = r->b, .fd = (int)(int64_t)r->c});
+        add_node(
+            e, &(struct inherited_node){.nodeid = r->a, .serial = r->b, .fd = (int)(int64_t)r->c});
         break;
     case KIND_LOWER:
         add_node(e, &(struct inherited_node){.nodeid = r->a, .below = r->b, .fd = -1});

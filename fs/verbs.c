@@ -24,9 +24,8 @@
 
 static int start_hub(struct daemon *d, bool resume, struct verror *err)
 {
-    const struct overlay_context overlays = {.images = d->context.images,
-                                             .wake = d->context.ended,
-                                             .succession = d->context.succession};
+    const struct overlay_context overlays = {
+        .images = d->context.images, .wake = d->context.ended, .succession = d->context.succession};
     struct realm *realm;
     int r = realm_new_hub(d->home, d->context.images, &overlays, resume, &realm, err);
     if (r == 0)

@@ -246,12 +246,9 @@ void overlay_inherit(struct overlay *ov, struct tree *const *past, size_t n_past
 {
     overlay_lock(ov);
     const struct inherited_env *inherited = ov->inherited;
-    for (size_t i = 0; inherited && i < inherited->n_nodes; i++) {
-        uint64_t index = nodeid_index(inherited->nodes[i].nodeid);
-        if (nodeid_is_table(inherited->nodes[i].nodeid) && index > UPPER_INDEX &&
-            index - UPPER_INDEX > ov->next_index)
-            ov->next_index = index - UPPER_INDEX;
-    }
+    uint64_t highest = inherited ? inherited->highest : 0;
+    if (nodeid_is_table(highest) && nodeid_index(highest) > UPPER_INDEX)
+        ov->next_index = nodeid_index(highest) - UPPER_INDEX;
     ov->inherited_index = ov->next_index;
     if (inherited && ov->root->upper) {
         read_all(ov->root);

@@ -129,6 +129,8 @@ struct inherited_env {
     size_t n_generations, alloc_generations;
     struct inherited_id *ids; /* sorted by index */
     size_t n_ids, alloc_ids;
+    uint64_t
+        highest; /* nodeid that was ever noted: the kernel may hold it though nobody else does */
     struct inherited_node *nodes; /* sorted by ino, then nodeid */
     size_t n_nodes, alloc_nodes;
 };

@@ -64,6 +64,8 @@ static void add_node(struct inherited_env *e, const struct inherited_node *node)
 {
     e->nodes = xgrow(e->nodes, &e->alloc_nodes, e->n_nodes + 1, sizeof(*e->nodes));
     e->nodes[e->n_nodes++] = *node;
+    if (node->nodeid > e->highest)
+        e->highest = node->nodeid;
 }
 
 static void read_record(struct inheritance *h, const struct record *r)
@@ -210,6 +212,11 @@ static bool rewrite_env(struct shared_log *log, const struct inherited_env *e)
         r.a = e->ids[i].key[0], r.b = e->ids[i].key[1], r.c = e->ids[i].index;
         fits = put(log, &r, NULL);
     }
+    if (fits && e->highest) { /* first, so that it says nothing of one that still counts */
+        r.kind = KIND_GONE;
+        r.a = e->highest, r.b = r.c = 0;
+        fits = put(log, &r, NULL);
+    }
     for (size_t i = 0; fits && i < e->n_nodes; i++) {
         const struct inherited_node *n = &e->nodes[i];
         r.kind = n->ino ? KIND_NODE : n->below ? KIND_LOWER : KIND_ORPHAN;
@@ -217,8 +224,8 @@ static bool rewrite_env(struct shared_log *log, const struct inherited_env *e)
         r.b = n->ino ? n->ino : n->below ? n->below : n->serial;
         fits = put(log, &r, NULL);
     }
-    r.kind = KIND_VIEW;
     r.b = r.c = 0;
+    r.kind = KIND_VIEW;
     for (size_t i = 0; fits && e->name && i < e->n_generations; i++) {
         r.size = (uint16_t)((sizeof(r) + strlen(e->name) + 1 + 7) & ~(size_t)7);
         r.a = e->generations[i];

@@ -65,18 +65,18 @@ void onode_note_gone(struct onode *n)
 
 /* ---- what is on disk ---- */
 
+/* The newest: an inode of a file that was removed, and not noted, is another file's soon. */
 static const struct inherited_node *find_by_ino(const struct inherited_env *inherited, uint64_t ino)
 {
-    size_t lo = 0, hi = inherited->n_nodes;
+    size_t lo = 0, hi = inherited->n_nodes; /* the first behind it */
     while (lo < hi) {
         size_t mid = lo + (hi - lo) / 2;
-        if (inherited->nodes[mid].ino < ino)
+        if (inherited->nodes[mid].ino <= ino)
             lo = mid + 1;
         else
             hi = mid;
     }
-    return ino && lo < inherited->n_nodes && inherited->nodes[lo].ino == ino ? &inherited->nodes[lo]
-                                                                             : NULL;
+    return ino && lo > 0 && inherited->nodes[lo - 1].ino == ino ? &inherited->nodes[lo - 1] : NULL;
 }
 
 uint64_t overlay_inherited_nodeid(struct onode *dir, const char *name)
@@ -260,6 +260,9 @@ void overlay_inherit(struct overlay *ov, struct tree *const *past, size_t n_past
         else if (inherited->nodes[i].below)
             take_lower(ov, &inherited->nodes[i], past, n_past);
     }
+    for (size_t i = 0; inherited && i < inherited->n_nodes; i++)
+        if (!onode_find(ov, inherited->nodes[i].nodeid))
+            succession_note_gone(ov->succession, ov->slot, inherited->nodes[i].nodeid);
     ov->inherited = NULL;
     overlay_unlock(ov);
 }

@@ -1,15 +1,12 @@
 #!/usr/bin/env python3
 """pyenv's rules: what selects a version, what a name means, which program runs, in venvfs's words and
 in pyenv's. Real interpreters where there are some, in a PYENV_ROOT of our own."""
-import contextlib
 import json
 import os
 import pathlib
 import random
 import re
-import shlex
 import shutil
-import subprocess
 import sys
 import tempfile
 import unittest
@@ -308,7 +305,7 @@ class OneImplementation(Case):
         self.python("local", "web")
         self.assertEqual(self.python("version-name").stdout, "web\n")
         self.assertEqual(self.python("prefix").stdout, f"{self.box.hub}/web\n")
-        of_web = self.box.json("show", "web")["python"]["version"]
+        of_web = self.box.json("show", "web")["python"]
         self.assertEqual(json.loads(self.python("find", "--json").stdout)["version"], of_web)
 
     def test_exec_brings_an_environment_into_view(self):
@@ -515,7 +512,8 @@ class AsPyenvItself(Case):
             self.write_local("".join(word + blank for word in chance.choices(self.ASKED, k=2)))
         env = {"PYENV_DIR": str(self.project)}
         if chance.random() < 0.4:
-            env["PYENV_VERSION"] = ":".join(chance.choices(self.ASKED, k=chance.randrange(1, 3)))
+            asked = [word for word in self.ASKED if not word.startswith("python-")]  # pyenv which: no
+            env["PYENV_VERSION"] = ":".join(chance.choices(asked, k=chance.randrange(1, 3)))
         return env
 
     def answer(self, programs, words, env):

@@ -512,7 +512,7 @@ class AsPyenvItself(Case):
             self.write_local("".join(word + blank for word in chance.choices(self.ASKED, k=2)))
         env = {"PYENV_DIR": str(self.project)}
         if chance.random() < 0.4:
-            asked = [word for word in self.ASKED if not word.startswith("python-")]  # pyenv which: no
+            asked = [word for word in self.ASKED if word != ".." and not word.startswith("python-")]
             env["PYENV_VERSION"] = ":".join(chance.choices(asked, k=chance.randrange(1, 3)))
         return env
 

@@ -205,7 +205,10 @@ class Takeover(unittest.TestCase):
     def test_who_ends_in_order_leaves_nobody(self):
         guardian = self.box.json("status")["guardian"]
         self.assertEqual(pathlib.Path(f"/proc/{guardian}/comm").read_text().strip(), "venvfs-guardian")
-        self.box.venvfs("umount", "--all")
+        self.box.venvfs("umount", "--all")  # answered when the mounts are gone, before the daemon is
+        until = time.monotonic() + 10
+        while pathlib.Path(f"/proc/{guardian}").exists() and time.monotonic() < until:
+            time.sleep(0.01)
         self.assertFalse(pathlib.Path(f"/proc/{guardian}").exists())
 
     def test_a_guardian_that_dies_first(self):

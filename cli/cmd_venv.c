@@ -61,6 +61,8 @@ int cmd_venv(int argc, char **argv)
         {'p', "python", OPTION_WORDS, &f.pythons, "PY",
          "interpreter: a path, 3.11, python3.12, >=3.10;\nrepeatable, the first found counts\n"
          "(default: .python-version, else python3)"},
+        {0, "folder", OPTION_FLAG, &f.folder, NULL,
+         "make DIR a folder with links in it, for tools that\ntake no link for one"},
         OPTIONS_END,
     };
     _cleanup_words_ struct words dirs = {0};

@@ -239,6 +239,8 @@ int cmd_virtualenv(int argc, char **argv)
         {0, "no-venv-redirect", OPTION_FLAG, &o.no_redirect, NULL, NULL},
         {0, "with-traceback", OPTION_FLAG, &o.traceback, NULL, NULL},
         {'v', "verbose", OPTION_FLAG, &o.verbose, NULL, NULL},
+        {0, "folder", OPTION_FLAG, &f.folder, NULL,
+         "make DIR a folder with links in it, for tools that\ntake no link for one"},
         {0, "version", OPTION_FLAG, &o.version, NULL, "print the version"},
         OPTIONS_END,
     };

@@ -11,6 +11,7 @@
 #include "cli/front_keep.h"
 #include "cli/front_place.h"
 #include "cli/link.h"
+#include "cli/linked_folder.h"
 #include "cli/print.h"
 #include "env/project_git.h"
 #include "env/upper_read.h"
@@ -125,7 +126,7 @@ static int open_env(struct apply *a, struct session *s, const struct front *f,
     return open_existing(a, s, f, p, err);
 }
 
-static void set_options(struct manifest *m, const struct front *f)
+static void set_options(struct manifest *m, const struct front *f, bool folder)
 {
     _cleanup_free_ char *here =
         f->prompt && strcmp(f->prompt, ".") == 0 ? path_absolute(".") : NULL;
@@ -138,6 +139,7 @@ static void set_options(struct manifest *m, const struct front *f)
                  f->show_to_git  ? json_false()
                  : f->virtualenv ? json_true()
                                  : NULL);
+    settings_set_flag(m, "linked_folder", folder);
     settings_set_words(m, "activators", f->activators.n ? f->activators.v : NULL);
 }
 
@@ -149,7 +151,7 @@ static int seed(struct apply *a, const struct front *f, struct verror *err)
     return front_seed_apply(a, &f->seed, err);
 }
 
-/* ---- its link ---- */
+/* ---- the way from its address ---- */
 
 /* A convenience: a checkout that cannot be written gets its environment all the same. */
 static void hide_from_git(const char *link)
@@ -159,16 +161,18 @@ static void hide_from_git(const char *link)
         print_warning("git will show %s: %s", link, verror_message(&err));
 }
 
-static int make_link(const struct session *s, const struct front *f, const struct front_place *p,
-                     struct verror *err)
+static int make_way(struct session *s, const struct front *f, const struct front_place *p,
+                    const struct env *env, struct verror *err)
 {
-    if (!p->to.link || (p->exists && !p->removed))
-        return 0;
     int r = 0;
+    if (!p->to.link || (p->exists && !p->removed && !p->folder))
+        return 0;
     if (p->replace || p->keep)
         r = path_remove_tree(p->to.address);
     if (r < 0)
         return verror_errno(err, r, "removing %s", p->to.address);
+    if (p->folder)
+        return linked_folder_make(&s->home, env, err);
     r = link_make(&s->home, p->to.address, p->to.name, err);
     if (r == 0 && !f->show_to_git)
         hide_from_git(p->to.address);
@@ -185,14 +189,14 @@ static int make(struct session *s, const struct front *f, const struct front_pla
     if (r < 0)
         return r;
     if (!f->upgrade)
-        set_options(a.next, f);
+        set_options(a.next, f, p->folder);
     r = seed(&a, f, err);
     if (r == 0)
         r = apply_commit(&a, f->tool, err);
     if (r == 0 && p->keep)
         r = front_keep_files(&a, p->to.address, err);
     if (r == 0)
-        r = make_link(s, f, p, err);
+        r = make_way(s, f, p, a.env, err);
     if (!a.before)
         print_set_quiet(); /* the tools count no packages */
     if (r == 0)
@@ -218,7 +222,7 @@ int front_make(struct session *s, const struct front *f, const char *dir, char *
                struct verror *err)
 {
     _cleanup_front_place_ struct front_place p = {.exists = false};
-    int r = front_place_find(s, dir, f->clear, &p, err);
+    int r = front_place_find(s, dir, f->clear, f->folder, &p, err);
     if (r == 0)
         r = check_upgrade(f, &p, dir, err);
     return r < 0 ? r : make(s, f, &p, made, err);

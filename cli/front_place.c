@@ -11,6 +11,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "cli/address.h"
+#include "cli/linked_folder.h"
 #include "cli/print.h"
 #include "env/project.h"
 
@@ -100,7 +101,7 @@ static int look_at_foreign(const char *path, bool clear, struct front_place *p, 
     }
     if (!S_ISDIR(st.st_mode))
         return verror_set(err, EEXIST, "%s exists and is no folder", path);
-    if (is_above_current(path)) {
+    if (!p->folder && is_above_current(path)) {
         verror_set(err, EEXIST,
                    "%s: the current folder cannot become a link to an environment under your feet",
                    path);
@@ -115,7 +116,7 @@ static int look_at_foreign(const char *path, bool clear, struct front_place *p, 
         return verror_hint(err, "remove it yourself, or leave --clear out to keep its files");
     }
     p->replace = environment;
-    p->keep = !environment;
+    p->keep = !environment && !p->folder; /* in a linked folder they stay where they are */
     return 0;
 }
 
@@ -172,8 +173,8 @@ static int find_new(const struct session *s, const char *path, bool clear, struc
     return 0;
 }
 
-int front_place_find(const struct session *s, const char *dir, bool clear, struct front_place *ret,
-                     struct verror *err)
+int front_place_find(const struct session *s, const char *dir, bool clear, bool folder,
+                     struct front_place *ret, struct verror *err)
 {
     _cleanup_free_ char *path = *dir ? path_absolute(dir) : NULL;
     if (!path)
@@ -183,9 +184,13 @@ int front_place_find(const struct session *s, const char *dir, bool clear, struc
         return r;
     ret->to.address = xstrdup(path);
     char *name = env_name_of_path(&s->home, path);
-    if (name && !is_link(path))
+    ret->folder = linked_folder_is(path);
+    if (name && !is_link(path) && !ret->folder)
         return find_in_hub(s, path, name, ret, err);
     if (!name)
         name = env_name_at(&s->home, path);
-    return name ? find_ours(s, path, name, ret, err) : find_new(s, path, clear, ret, err);
+    if (name)
+        return find_ours(s, path, name, ret, err);
+    ret->folder = folder;
+    return find_new(s, path, clear, ret, err);
 }

@@ -12,13 +12,15 @@ struct front_place {
     bool exists;  /* there is such an environment */
     bool removed; /* it was, and the link to it is gone: its user has removed it */
     bool replace; /* another tool's environment is there, and --clear is given */
-    bool keep;    /* a folder with files is there, which the environment takes along */
+    bool keep;    /* a folder is there, and the environment takes its files along */
+    bool folder;  /* a linked folder is there, or one is asked for */
 };
 
-/* Looks, and changes nothing. -EINVAL: a path that cannot be one; -EEXIST: something is there that
- * venvfs neither replaces nor takes along. */
-int front_place_find(const struct session *s, const char *dir, bool clear, struct front_place *ret,
-                     struct verror *err);
+/* Looks, and changes nothing. folder: a new one is to be a linked folder (cli/linked_folder.h).
+ * -EINVAL: a path that cannot be one; -EEXIST: something is there that venvfs neither replaces nor
+ * takes along. */
+int front_place_find(const struct session *s, const char *dir, bool clear, bool folder,
+                     struct front_place *ret, struct verror *err);
 void front_place_release(struct front_place *p);
 #define _cleanup_front_place_ _cleanup_(front_place_release)
 

@@ -158,6 +158,10 @@ static void add_whole(struct fixed_table *t, const struct view *view, uint32_t r
     uint32_t site = fixed_dir(t, python, "site-packages");
     if (version_at_least(m, 3, 11))
         fixed_dir(t, include, m->python_dir);
+    if (json_is_true(json_object_get(m->settings, "linked_folder"))) {
+        fixed_dir(t, root, "share"); /* links lead there: cli/linked_folder.h */
+        fixed_dir(t, root, "etc");
+    }
     if (m->is_64bit)
         fixed_file(t, root, "lib64", GENERATED_LIB64, VIEW_NO_LAYER, 0);
     fixed_file(t, root, "pyvenv.cfg", GENERATED_PYVENV_CFG, VIEW_NO_LAYER, 0);

@@ -17,9 +17,10 @@ static const struct command_help help = {
     .synopsis = "[options] DIR",
     .about =
         "Makes an environment with the options of virtualenv, VIRTUALENV_* variables and\n"
-        "virtualenv.ini. DIR becomes a link to it, also where it is a bare word; files that lie\n"
-        "there are taken along. One that is there already is made anew with these options and\n"
-        "keeps its packages, unless --clear.",
+        "virtualenv.ini. DIR, also a bare word, becomes a folder with links into it; other files "
+        "in\n"
+        "DIR stay. An environment that is there already is made anew with these options and keeps\n"
+        "its packages, unless --clear.",
     .max = OPERANDS_ANY,
 };
 
@@ -239,8 +240,7 @@ int cmd_virtualenv(int argc, char **argv)
         {0, "no-venv-redirect", OPTION_FLAG, &o.no_redirect, NULL, NULL},
         {0, "with-traceback", OPTION_FLAG, &o.traceback, NULL, NULL},
         {'v', "verbose", OPTION_FLAG, &o.verbose, NULL, NULL},
-        {0, "folder", OPTION_FLAG, &f.folder, NULL,
-         "make DIR a folder with links in it, for tools that\ntake no link for one"},
+        {0, "link", OPTION_FLAG, &f.link, NULL, "make DIR a link, as create does, and no folder"},
         {0, "version", OPTION_FLAG, &o.version, NULL, "print the version"},
         OPTIONS_END,
     };

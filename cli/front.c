@@ -8,7 +8,6 @@
 #include "base/path.h"
 #include "cli/apply.h"
 #include "cli/difference.h"
-#include "cli/front_keep.h"
 #include "cli/front_place.h"
 #include "cli/link.h"
 #include "cli/linked_folder.h"
@@ -135,10 +134,7 @@ static void set_options(struct manifest *m, const struct front *f, bool folder)
     free(m->prompt);
     m->prompt = prompt && *prompt ? xstrdup(prompt) : NULL;
     settings_set(m, "made_by", f->virtualenv ? json_string("virtualenv") : NULL);
-    settings_set(m, "gitignore",
-                 f->show_to_git  ? json_false()
-                 : f->virtualenv ? json_true()
-                                 : NULL);
+    settings_set(m, "gitignore", f->show_to_git ? json_false() : json_true());
     settings_set_flag(m, "linked_folder", folder);
     settings_set_words(m, "activators", f->activators.n ? f->activators.v : NULL);
 }
@@ -167,9 +163,7 @@ static int make_way(struct session *s, const struct front *f, const struct front
     int r = 0;
     if (!p->to.link || (p->exists && !p->removed && !p->folder))
         return 0;
-    if (p->replace || p->keep)
-        r = path_remove_tree(p->to.address);
-    if (r < 0)
+    if (p->replace && (r = path_remove_tree(p->to.address)) < 0)
         return verror_errno(err, r, "removing %s", p->to.address);
     if (p->folder)
         return linked_folder_make(&s->home, env, err);
@@ -193,8 +187,6 @@ static int make(struct session *s, const struct front *f, const struct front_pla
     r = seed(&a, f, err);
     if (r == 0)
         r = apply_commit(&a, f->tool, err);
-    if (r == 0 && p->keep)
-        r = front_keep_files(&a, p->to.address, err);
     if (r == 0)
         r = make_way(s, f, p, a.env, err);
     if (!a.before)
@@ -222,7 +214,7 @@ int front_make(struct session *s, const struct front *f, const char *dir, char *
                struct verror *err)
 {
     _cleanup_front_place_ struct front_place p = {.exists = false};
-    int r = front_place_find(s, dir, f->clear, f->folder, &p, err);
+    int r = front_place_find(s, dir, f->clear, !f->link, &p, err);
     if (r == 0)
         r = check_upgrade(f, &p, dir, err);
     return r < 0 ? r : make(s, f, &p, made, err);

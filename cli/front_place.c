@@ -101,12 +101,6 @@ static int look_at_foreign(const char *path, bool clear, struct front_place *p, 
     }
     if (!S_ISDIR(st.st_mode))
         return verror_set(err, EEXIST, "%s exists and is no folder", path);
-    if (!p->folder && is_above_current(path)) {
-        verror_set(err, EEXIST,
-                   "%s: the current folder cannot become a link to an environment under your feet",
-                   path);
-        return verror_hint(err, "call it from another folder");
-    }
     bool environment = path_exists(cfg);
     if (environment && !clear)
         return refuse_environment(path, err);
@@ -115,9 +109,16 @@ static int look_at_foreign(const char *path, bool clear, struct front_place *p, 
                    path);
         return verror_hint(err, "remove it yourself, or leave --clear out to keep its files");
     }
-    p->replace = environment;
-    p->keep = !environment && !p->folder; /* in a linked folder they stay where they are */
-    return 0;
+    p->replace = environment || !p->folder;
+    if (!p->folder && !environment && !is_empty(path)) {
+        verror_set(err, EEXIST, "%s is a folder with files in it, and cannot become a link", path);
+        return verror_hint(err, "without --link, they stay beside the environment");
+    }
+    if (!p->replace || !is_above_current(path))
+        return 0;
+    verror_set(err, EEXIST, "%s is the folder you are in, or above it: it cannot be replaced",
+               path);
+    return verror_hint(err, "call it from another folder");
 }
 
 static bool is_link(const char *path)

@@ -12,7 +12,6 @@ struct front_place {
     bool exists;  /* there is such an environment */
     bool removed; /* it was, and the link to it is gone: its user has removed it */
     bool replace; /* another tool's environment is there, and --clear is given */
-    bool keep;    /* a folder is there, and the environment takes its files along */
     bool folder;  /* a linked folder is there, or one is asked for */
 };
 

@@ -43,11 +43,6 @@ static int make_link(const char *dir, const char *entry, const char *target, str
     _cleanup_free_ char *path = path_join(dir, entry);
     _cleanup_free_ char *temporary = xasprintf("%s.venvfs-%ld", path, (long)getpid());
     char now[PATH_MAX];
-    struct stat st;
-    if (lstat(path, &st) == 0 && !S_ISLNK(st.st_mode)) {
-        verror_set(err, EEXIST, "%s is in the way of an environment", path);
-        return verror_hint(err, "move it away");
-    }
     if (read_link(path, now) && strcmp(now, target) == 0)
         return 0;
     int r = io_symlinkat(target, AT_FDCWD, temporary);
@@ -105,11 +100,36 @@ static int make_ignore(const char *dir, const struct manifest *m, struct verror 
     return r < 0 ? verror_errno(err, r, "writing %s", path) : 0;
 }
 
+static int check_free(const char *dir, const char *entry, struct verror *err)
+{
+    _cleanup_free_ char *path = path_join(dir, entry);
+    struct stat st;
+    if (lstat(path, &st) < 0 || S_ISLNK(st.st_mode))
+        return 0;
+    verror_set(err, EEXIST, "%s is in the way of an environment", path);
+    return verror_hint(err, "move it away, or choose another folder");
+}
+
+static int check_all(const char *dir, const struct manifest *m, struct verror *err)
+{
+    _cleanup_free_ char *python = path_join("lib", m->python_dir);
+    const char *const others[] = {python, "lib64", landmark};
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(linked); i++)
+        r = check_free(dir, linked[i], err);
+    for (size_t i = 0; r == 0 && i < ARRAY_SIZE(others); i++)
+        r = check_free(dir, others[i], err);
+    return r;
+}
+
 int linked_folder_make(const struct home *home, const struct env *env, struct verror *err)
 {
     const char *dir = env->manifest->address;
     _cleanup_free_ char *in_hub = hub_path(home, env->name);
-    int r = path_mkdirs(dir, 0777);
+    int r = check_all(dir, env->manifest, err);
+    if (r < 0)
+        return r;
+    r = path_mkdirs(dir, 0777);
     if (r < 0)
         return verror_errno(err, r, "making %s", dir);
     for (size_t i = 0; r == 0 && i < ARRAY_SIZE(linked); i++)

@@ -52,6 +52,20 @@ static bool is_address_of(const struct session *s, const char *name, const char 
     return same;
 }
 
+/* DIR and DIR/.venv would have one name. The result is free, or of an environment with this
+ * address.
+ */
+static char *free_name(const struct session *s, const char *path)
+{
+    char *name = name_for(path);
+    _cleanup_free_ char *stem = xstrdup(name);
+    for (unsigned i = 2; is_env(s, name) && !is_address_of(s, name, path); i++) {
+        free(name);
+        name = xasprintf("%s-%u", stem, i);
+    }
+    return name;
+}
+
 /* Both tools refuse it: PATH could not name it. */
 static int check_path(const char *path, struct verror *err)
 {
@@ -152,7 +166,8 @@ static int find_ours(const struct session *s, const char *path, char *name, stru
     p->exists = is_env(s, name);
     if (!p->exists) {
         free(p->to.name);
-        p->to.name = name_for(path);
+        p->to.name = free_name(s, path);
+        p->exists = p->removed = is_env(s, p->to.name);
     } else if (!is_address_of(s, name, path)) {
         verror_set(err, EEXIST, "%s leads to environment %s, which has another address", path,
                    name);
@@ -169,8 +184,8 @@ static int find_new(const struct session *s, const char *path, bool clear, struc
     if (r < 0)
         return r;
     p->to.link = true;
-    p->to.name = name_for(path);
-    p->exists = p->removed = is_env(s, p->to.name) && is_address_of(s, p->to.name, path);
+    p->to.name = free_name(s, path);
+    p->exists = p->removed = is_env(s, p->to.name);
     return 0;
 }
 

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mem.h"
@@ -110,12 +112,20 @@ static int selection_main(int argc, char **argv)
     return front_run(&f, pyenv_command_find(argv[0]), argc, argv);
 }
 
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return path && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
 /* Environments whose interpreter is in this installation would stop working. */
 static int may_go(const char *prefix, struct verror *err)
 {
     _cleanup_session_ struct session s = SESSION_INIT;
-    char **names = NULL;
+    char **names = NULL, real[PATH_MAX];
     size_t n = 0;
+    if (!realpath(prefix, real))
+        return verror_errno(err, errno, "%s", prefix);
     int r = session_open(&s, err);
     if (r == 0)
         r = env_list(&s.home, &names, &n, err);
@@ -124,10 +134,9 @@ static int may_go(const char *prefix, struct verror *err)
         size_t n_packages;
         if (env_glance(&s.home, names[i], &env, &n_packages, NULL) < 0)
             continue;
-        const char *executable = env->manifest->base_executable;
-        size_t len = strlen(prefix);
-        if (executable && strncmp(executable, prefix, len) == 0 && executable[len] == '/') {
-            verror_set(err, EBUSY, "the environment %s uses %s", names[i], executable);
+        const struct manifest *m = env->manifest;
+        if (is_below(m->executable, prefix) || is_below(m->base_executable, real)) {
+            verror_set(err, EBUSY, "the environment %s uses %s", names[i], m->executable);
             r = verror_hint(err,
                             "venvfs sync -n %s -p PY gives it another interpreter; -f removes "
                             "this one all the same",

@@ -81,6 +81,19 @@ static char *real_pyenv(void)
     return path_dirname(dir);
 }
 
+/* FOLDER/PATTERN for glob(), in which the folder means only itself. */
+static char *pattern_in(const char *folder, const char *pattern)
+{
+    struct strbuf text = STRBUF_INIT;
+    for (; *folder; folder++) {
+        if (strchr("*?[\\", *folder))
+            strbuf_addch(&text, '\\');
+        strbuf_addch(&text, *folder);
+    }
+    strbuf_addf(&text, "/%s", pattern);
+    return strbuf_detach(&text, NULL);
+}
+
 static char *in_folders(const char *pattern, const char *name)
 {
     glob_t found;
@@ -107,8 +120,8 @@ char *pyenv_plugin_program(const struct front *f, const char *name)
     for (size_t i = 0; i < ARRAY_SIZE(roots) && !found; i++) {
         if (!roots[i])
             continue;
-        _cleanup_free_ char *plugins = path_join(roots[i], "plugins/*/bin");
-        _cleanup_free_ char *libexec = path_join(roots[i], "libexec");
+        _cleanup_free_ char *plugins = pattern_in(roots[i], "plugins/*/bin");
+        _cleanup_free_ char *libexec = pattern_in(roots[i], "libexec");
         found = in_folders(plugins, name);
         if (!found)
             found = in_folders(libexec, name);
@@ -134,7 +147,7 @@ char *pyenv_hook_path(const struct front *f)
         "/usr/etc/pyenv.d:/usr/local/etc/pyenv.d:/etc/pyenv.d:/usr/lib/pyenv/hooks";
     const char *set = getenv("PYENV_HOOK_PATH");
     struct strbuf list = STRBUF_INIT;
-    _cleanup_free_ char *plugins = path_join(f->root, "plugins/*/etc/pyenv.d");
+    _cleanup_free_ char *plugins = pattern_in(f->root, "plugins/*/etc/pyenv.d");
     _cleanup_free_ char *installed = real_pyenv();
     strbuf_addf(&list, "%s%s%s/pyenv.d", set ? set : "", set && *set ? ":" : "", f->root);
     if (installed && strcmp(installed, f->root) != 0)
@@ -156,8 +169,8 @@ static void set_path(const struct front *f)
     for (size_t i = 0; i < ARRAY_SIZE(roots); i++) {
         if (!roots[i] || (i && strcmp(roots[i], f->root) == 0))
             continue;
-        _cleanup_free_ char *libexec = path_join(roots[i], "libexec");
-        _cleanup_free_ char *plugins = path_join(roots[i], "plugins/*/bin");
+        _cleanup_free_ char *libexec = pattern_in(roots[i], "libexec");
+        _cleanup_free_ char *plugins = pattern_in(roots[i], "plugins/*/bin");
         add_folders(&path, libexec);
         add_folders(&path, plugins);
     }
@@ -196,7 +209,8 @@ int pyenv_hooks(const struct front *f, int argc, char **argv)
         return front_usage(f);
     _cleanup_free_ char *list = pyenv_hook_path(f);
     for (char *rest = list, *dir; (dir = strsep(&rest, ":"));) {
-        _cleanup_free_ char *pattern = xasprintf("%s/%s/*.bash", dir, argv[1]);
+        _cleanup_free_ char *of_command = path_join(dir, argv[1]);
+        _cleanup_free_ char *pattern = pattern_in(of_command, "*.bash");
         glob_t found;
         if (!*dir || glob(pattern, 0, NULL, &found) != 0)
             continue;

@@ -32,11 +32,12 @@ def write_program(path, text):
 
 class Case(unittest.TestCase):
     """A home with a PYENV_ROOT; self.root has its versions."""
+    root_name = "py env [x]"
 
     def setUp(self):
         self.box = harness.Sandbox("pyenv")
         self.addCleanup(self.box.close)
-        self.root = self.box.root / "pyenv"
+        self.root = self.box.root / self.root_name
         (self.root / "versions").mkdir(parents=True)
         self.project = self.box.project("project")
         self.tools = self.box.root / "tools"
@@ -367,8 +368,8 @@ class Shims(Case):
     def test_what_pip_installs_has_a_shim(self):
         folder = self.version("3.1.0", "python")
         write_program(folder / "bin" / "pip", "#!/bin/sh\nfor last; do :; done\n"
-                      f"printf '#!/bin/sh\\necho new\\n' >{folder}/bin/$last\n"
-                      f"chmod +x {folder}/bin/$last\nexit 7\n")
+                      f"cd '{folder}/bin' && printf '#!/bin/sh\\necho new\\n' >$last\n"
+                      "chmod +x $last\nexit 7\n")
         self.write_local("3.1.0")
         self.pyenv("rehash")
         shims = self.root / "shims"
@@ -490,6 +491,7 @@ class Plugins(Case):
 @unittest.skipUnless((REAL_PYENV / "libexec" / "pyenv-which").exists(), "no pyenv here")
 class AsPyenvItself(Case):
     """Its own scripts and ours say the same, in roots made at random."""
+    root_name = "pyenv"  # its scripts know of no other signs
     WORDS = ["3.1.0", "3.1.10", "3.1.9", "3.2.0rc1", "3.2.0", "3.2.1t", "3.3-dev", "2.7.18", "mini-4.5.6",
              "mini-4.10.1", ".hidden", "python-3.4.1"]
     ASKED = WORDS + ["3.1", "3.2", "3", "3.2t", "3.3", "2", "mini", "python-3.1", "python-3.4", "system",

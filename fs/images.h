@@ -1,4 +1,5 @@
-/* images: opened images shared by all environments in view, and how their blobs are read. */
+/* images: opened images shared by all environments in view, and how their blobs are read. What is
+ * open is leased (store/lease.h), so that no garbage collection removes it. */
 #ifndef VENVFS_FS_IMAGES_H
 #define VENVFS_FS_IMAGES_H
 
@@ -18,9 +19,15 @@ struct shared_image; /* one image in it; lives while somebody holds a reference 
 struct images *images_new(const char *store_root, size_t cache_bytes);
 void images_free(struct images *images); /* every reference must be gone; NULL is accepted */
 
+/* A lease on a generation that is about to be shown; counted. -ESTALE as below. */
+int images_hold_generation(struct images *images, uint32_t slot, unsigned generation,
+                           struct verror *err);
+void images_drop_generation(struct images *images, uint32_t slot, unsigned generation);
+
 /* The image of this number and identity, opened when nobody has it open yet (reads and checks the
  * whole file: a millisecond). A new reference. Errors of store_open() and store_image_open();
- * -EBADMSG: another image of this number is open. */
+ * -EBADMSG: another image of this number is open; -ESTALE: it is being removed from the store, so
+ * that what names it is out of date. */
 int images_get(struct images *images, const struct store_image *which, struct shared_image **ret,
                struct verror *err);
 /* Did the image's file lose bytes since it was opened, so that what was read from it may be zeros?

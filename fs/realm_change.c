@@ -37,13 +37,15 @@ int realm_refuse_emptied(const char *name, struct verror *err)
     return verror_hint(err, "venvfs rollback -n %s brings it back", name), -ENOENT;
 }
 
-int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
-                  struct verror *err)
+/* *generation: that was tried. */
+static int compose(struct realm *r, const char *name, unsigned *generation,
+                   struct liveenv **ret_env, struct tree **ret, struct verror *err)
 {
     struct env *disk;
     int e = env_open(r->home, name, false, false, &disk, err);
     if (e < 0)
         return e;
+    *generation = disk->manifest->generation;
     if (disk->emptied) {
         env_free(disk);
         return realm_refuse_emptied(name, err);
@@ -72,6 +74,20 @@ int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, s
         return verror_prefix(err, "environment %s", name), e;
     *ret_env = env;
     return 0;
+}
+
+int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
+                  struct verror *err)
+{
+    /* Between the reading of a manifest and the leases of its images another may have become the
+     * current one, and the first collected with them: no lock is waited for here. */
+    for (unsigned before = 0, generation = 0;; before = generation) {
+        _cleanup_verror_ struct verror why = VERROR_INIT;
+        int e = compose(r, name, &generation, ret_env, ret, &why);
+        if ((e == -ESTALE || e == -ENOENT) && generation != before)
+            continue;
+        return e < 0 ? verror_move(err, &why) : 0;
+    }
 }
 
 /* ---- what the kernel holds ---- */

@@ -31,6 +31,7 @@ struct tree {
     uint32_t slot;
     bool is_mount_root;
     unsigned generation;
+    bool leased; /* the generation: one without packages has no part in the store */
     struct view *view;
     struct images *images;
     struct layer *layers;
@@ -180,7 +181,10 @@ int tree_compose(const struct manifest *m, const struct tree_place *place, struc
 
     struct opener opener = {.tree = t};
     struct view_images open = {.open = open_shared, .arg = &opener};
-    int r = view_compose(m, place->address, &open, &t->view, err);
+    int r = m->n_packages ? images_hold_generation(images, t->slot, t->generation, err) : 0;
+    t->leased = r == 0 && m->n_packages;
+    if (r == 0)
+        r = view_compose(m, place->address, &open, &t->view, err);
     if (r == 0)
         r = order_layers(t, m, err);
     if (r < 0) {
@@ -206,6 +210,8 @@ void tree_unref(struct tree *t)
         view_unref(t->view);
     for (size_t i = 0; i < t->n_layers; i++)
         images_put(t->images, t->layers[i].image);
+    if (t->leased)
+        images_drop_generation(t->images, t->slot, t->generation);
     free(t->layers);
     free(t->merged);
     free(t->generated);

@@ -20,7 +20,8 @@ struct tree_place {
 };
 
 /* Composes a manifest. ids gains entries for what is new; the caller serialises its use. Errors of
- * images_get() and view_compose(). Takes milliseconds. */
+ * images_get() and view_compose(); -ESTALE and -ENOENT also when the manifest was replaced and
+ * collected meanwhile. Takes milliseconds. */
 int tree_compose(const struct manifest *m, const struct tree_place *place, struct images *images,
                  struct ids *ids, struct tree **ret, struct verror *err);
 struct tree *tree_ref(struct tree *tree);

@@ -135,7 +135,7 @@ static int sweep_images(struct gc *gc, uint64_t *bytes, struct verror *err)
 static int foretell(struct gc *gc, const struct rewrite_options *options, struct verror *err)
 {
     struct store_gc_result *res = gc->result;
-    uint64_t old = 0, fresh = 0, unlisted, count, images;
+    uint64_t old = 0, fresh = 0, unlisted = 0, count = 0, images = 0;
     if (moves_any(gc)) {
         int r = rewrite_measure(&gc->plan, options, &fresh, err);
         if (r < 0)

@@ -1,5 +1,5 @@
 /* What becomes of each pack, and how what moves is to lie. */
-#include <errno.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>

@@ -6,6 +6,7 @@
 
 #include "base/mem.h"
 #include "base/path.h"
+#include "base/progress.h"
 #include "cli/print.h"
 #include "cli/store_command.h"
 #include "env/roots.h"

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "store/lease.h"
 
 struct shared_image {
@@ -128,23 +129,43 @@ static void drop_lease(struct images *im, uint64_t lease)
     store_lease_end(im->store, lease);
 }
 
-static void give_lease_back(struct images *im, uint64_t lease)
+static void end_lease(struct images *im, uint64_t lease)
 {
     pthread_mutex_lock(&im->lock);
     drop_lease(im, lease);
     pthread_mutex_unlock(&im->lock);
 }
 
-int images_hold_generation(struct images *im, uint32_t slot, unsigned generation,
-                           struct verror *err)
+/* One that is open already may have been removed since it was leased last. */
+int images_lease(struct images *im, const struct store_image *which, struct verror *err)
+{
+    int r = need_reader(im, err);
+    if (r == 0)
+        r = take_lease(im, lease_of_image(which->number), err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *path = store_image_path(im->store, which);
+    if (path_exists(path))
+        return 0;
+    end_lease(im, lease_of_image(which->number));
+    return verror_set(err, ESTALE, "%s is missing", path);
+}
+
+void images_end_lease(struct images *im, uint32_t number)
+{
+    end_lease(im, lease_of_image(number));
+}
+
+int images_lease_generation(struct images *im, uint32_t slot, unsigned generation,
+                            struct verror *err)
 {
     int r = need_reader(im, err);
     return r < 0 ? r : take_lease(im, lease_of_generation(slot, generation), err);
 }
 
-void images_drop_generation(struct images *im, uint32_t slot, unsigned generation)
+void images_end_lease_of_generation(struct images *im, uint32_t slot, unsigned generation)
 {
-    give_lease_back(im, lease_of_generation(slot, generation));
+    end_lease(im, lease_of_generation(slot, generation));
 }
 
 /* ---- images ---- */
@@ -249,14 +270,9 @@ int images_get(struct images *im, const struct store_image *which, struct shared
         return 0;
     }
     struct image *image;
-    r = take_lease(im, lease_of_image(which->number), err);
+    r = store_image_open(im->store, which, &image, err);
     if (r < 0)
         return r;
-    r = store_image_open(im->store, which, &image, err);
-    if (r < 0) {
-        give_lease_back(im, lease_of_image(which->number));
-        return r;
-    }
     struct shared_image *fresh = xcalloc(1, sizeof(*fresh));
     fresh->which = *which;
     fresh->image = image;
@@ -274,8 +290,6 @@ int images_get(struct images *im, const struct store_image *which, struct shared
         s->refs++;
         *ret = s;
     }
-    if (fresh)
-        drop_lease(im, lease_of_image(which->number));
     pthread_mutex_unlock(&im->lock);
     if (fresh)
         shared_image_free(fresh);
@@ -291,7 +305,6 @@ void images_put(struct images *im, struct shared_image *s)
     if (last) {
         unlist(im, s);
         im->open--;
-        drop_lease(im, lease_of_image(s->which.number));
     }
     pthread_mutex_unlock(&im->lock);
     if (last)

@@ -157,6 +157,7 @@ void past_free(struct past *list)
 {
     while (list) {
         struct past *next = list->next;
+        tree_end_lease(list->tree); /* an overlay may keep it, to compare with */
         tree_unref(list->tree);
         free(list);
         list = next;
@@ -178,8 +179,12 @@ void realm_hold(struct realm *r, const struct place *place)
     /* The tree may have been replaced and given back since it answered this lookup. */
     if (place->tree) {
         struct liveenv *env = realm_find_env(r, tree_slot(place->tree));
-        if (env && !has_tree(env, place->tree))
+        if (env && !has_tree(env, place->tree)) {
+            if (!tree_lease(place->tree))
+                log_line("environment %s: a file of a generation that was removed is open",
+                         env->name);
             add_past(env, tree_ref(place->tree));
+        }
     }
     pthread_mutex_unlock(&r->lock);
 }

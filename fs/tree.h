@@ -24,6 +24,11 @@ struct tree_place {
  * collected meanwhile. Takes milliseconds. */
 int tree_compose(const struct manifest *m, const struct tree_place *place, struct images *images,
                  struct ids *ids, struct tree **ret, struct verror *err);
+/* A tree is leased when it is composed, once, for who shows it, until the last lease ends; a tree
+ * without can be compared with others, but what its images name may be removed from the store.
+ * Counted. False: it has been. */
+bool tree_lease(struct tree *tree);
+void tree_end_lease(struct tree *tree);
 struct tree *tree_ref(struct tree *tree);
 void tree_unref(struct tree *tree); /* NULL is accepted */
 

@@ -88,6 +88,7 @@ static int64_t gathering_adds(const struct gc *gc)
 
 struct image_sweep {
     struct gc *gc;
+    bool keeps_any;
     uint64_t bytes;
     int result; /* of removing, for the last that failed */
     struct verror *err;
@@ -104,12 +105,16 @@ static void sweep_image_file(const char *path, const char *name, uint64_t size, 
     struct image_sweep *s = arg;
     unsigned long number = strtoul(name, NULL, 10);
     bool leased = false;
-    if (name[0] < '1' || name[0] > '9' || number >= UINT32_MAX ||
-        !(has_suffix(name, ".image") || has_suffix(name, ".where")) ||
-        gc_keeps_number(s->gc, (uint32_t)number))
+    bool of_all = strcmp(name, "gathered.where") == 0;
+    if (of_all ? s->keeps_any
+               : name[0] < '1' || name[0] > '9' || number >= UINT32_MAX ||
+                     !(has_suffix(name, ".image") || has_suffix(name, ".where")) ||
+                     gc_keeps_number(s->gc, (uint32_t)number))
         return;
     /* One that the catalog lost may be shown all the same. */
-    int r = store_is_leased(s->gc->store, lease_of_image((uint32_t)number), &leased, s->err);
+    int r = of_all
+                ? 0
+                : store_is_leased(s->gc->store, lease_of_image((uint32_t)number), &leased, s->err);
     if (r == 0 && !leased && !s->gc->options->dry_run) {
         r = io_unlink(path);
         if (r < 0)
@@ -125,6 +130,8 @@ static int sweep_images(struct gc *gc, uint64_t *bytes, struct verror *err)
 {
     struct image_sweep s = {.gc = gc, .err = err};
     uint64_t total = 0;
+    for (size_t i = 0; i < gc->plan.image_count; i++)
+        s.keeps_any |= gc->images[i].keep;
     int r = store_each_file(gc->store, "images", sweep_image_file, &s, &total, err);
     *bytes = s.bytes;
     return r < 0 ? r : s.result;

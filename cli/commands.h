@@ -44,6 +44,7 @@ int cmd_status(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_python(int argc, char **argv);
+int cmd_pyenv(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_materialize(int argc, char **argv);
 int cmd_shell_init(int argc, char **argv);

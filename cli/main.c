@@ -35,7 +35,8 @@ static const struct command commands[] = {
     {"status", "show the daemon and its mounts", cmd_status, false},
     {"doctor", "say what is wrong and what mends it", cmd_doctor, false},
     {"store", "add to, list and verify the store", cmd_store, false},
-    {"python", "list and find interpreters", cmd_python, false},
+    {"python", "list, find, select and install interpreters", cmd_python, false},
+    {"pyenv", "the commands of pyenv", cmd_pyenv, false},
     {"materialize", "write an environment out as plain files", cmd_materialize, false},
     {"export", "write an environment's packages down", cmd_export, false},
     {"shell-init", "print the completion of a shell", cmd_shell_init, false},
@@ -99,7 +100,8 @@ static void print_group(FILE *stream, const char *name, const char *about,
 {
     fprintf(stream, "Usage: venvfs %s COMMAND [options]\n\n%s\n\nCommands:\n", name, about);
     for (size_t i = 0; i < n; i++)
-        fprintf(stream, "  %-13s %s\n", table[i].name, table[i].summary);
+        if (!table[i].hidden)
+            fprintf(stream, "  %-14s %s\n", table[i].name, table[i].summary);
 }
 
 int commands_group(const char *name, const char *about, const struct command *table, size_t n,

@@ -15,7 +15,7 @@
 #include "cli/print.h"
 #include "env/project.h"
 #include "env/project_git.h"
-#include "env/pyenv.h"
+#include "env/version_file.h"
 
 /* pyenv's and uv's rule: the file counts for its folder and all below. */
 static bool has_python_version(const char *dir)

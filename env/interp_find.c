@@ -6,10 +6,12 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/strbuf.h"
+#include "env/envs.h"
 #include "env/interp.h"
 #include "env/interp_candidates.h"
 #include "env/pyenv.h"
 #include "env/pyversion.h"
+#include "env/version_file.h"
 
 /* One search: what was asked, by whom, and where. */
 struct search {
@@ -167,16 +169,35 @@ static int first_on_path(struct search *s, const struct pyspec *spec, bool shims
     return -ENOENT;
 }
 
+/* The folder of the version that a word means, or the interpreter of the environment. malloc'ed, or
+ * NULL. */
+static char *version_place(const struct search *s, const char *word)
+{
+    _cleanup_free_ char *root = pyenv_root();
+    _cleanup_pyenv_version_ struct pyenv_version version = {.kind = PYENV_SYSTEM};
+    struct env *env = NULL;
+    size_t n_packages;
+    if (!root || !pyenv_version_find(root, word, &version) || version.kind == PYENV_SYSTEM)
+        return NULL;
+    if (version.kind != PYENV_ENVIRONMENT)
+        return steal_ptr(version.prefix);
+    if (env_glance(s->home, version.name, &env, &n_packages, NULL) < 0)
+        return NULL;
+    const char *executable = env->manifest->executable; /* NULL: nobody has read it yet */
+    char *place = executable ? xstrdup(executable) : NULL;
+    env_free(env);
+    return place;
+}
+
 static int by_name(struct search *s, const struct pyspec *spec, struct interp **ret,
                    struct verror *err)
 {
     _cleanup_free_ char *program = proc_which(spec->text);
     if (program)
         return interp_load(s->home, program, ret, err);
-    _cleanup_free_ char *root = pyenv_root();
-    _cleanup_free_ char *dir = root ? pyenv_version_dir(root, spec->text) : NULL;
-    if (dir)
-        return interp_load(s->home, dir, ret, err);
+    _cleanup_free_ char *place = version_place(s, spec->text);
+    if (place)
+        return interp_load(s->home, place, ret, err);
     return not_found(s, spec, err);
 }
 
@@ -215,11 +236,8 @@ static bool may_name_a_version(const struct pyspec *spec)
 static int by_word(struct search *s, const char *word, struct interp **ret, struct verror *err)
 {
     struct pyspec spec = pyspec_parse(word);
-    _cleanup_free_ char *root = pyenv_root();
-    _cleanup_free_ char *dir = NULL;
-    if (root && may_name_a_version(&spec))
-        dir = pyenv_version_dir(root, word);
-    if (dir && interp_load(s->home, dir, ret, NULL) == 0)
+    _cleanup_free_ char *place = may_name_a_version(&spec) ? version_place(s, word) : NULL;
+    if (place && interp_load(s->home, place, ret, NULL) == 0)
         return 0;
     if (spec.kind == PYSPEC_PATH) /* of a file that came with a project: never its own program */
         return not_found(s, &spec, err);

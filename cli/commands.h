@@ -22,6 +22,9 @@ int commands_group(const char *name, const char *about, const struct command *co
                    int argc, char **argv);
 
 int cmd_create(int argc, char **argv);
+int cmd_venv(int argc, char **argv);
+int cmd_pyvenv(int argc, char **argv);
+int cmd_virtualenv(int argc, char **argv);
 int cmd_adopt(int argc, char **argv);
 int cmd_install(int argc, char **argv);
 int cmd_uninstall(int argc, char **argv);

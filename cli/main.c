@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print.h"
@@ -16,6 +17,9 @@ static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"create", "make an environment, empty or from a lock", cmd_create, false},
+    {"venv", "make environments with the options of python -m venv", cmd_venv, false},
+    {"virtualenv", "make an environment with the options of virtualenv", cmd_virtualenv, false},
+    {"pyvenv", "the old name of venv", cmd_pyvenv, true},
     {"adopt", "make an environment of an existing venv", cmd_adopt, false},
     {"install", "install packages into an environment", cmd_install, false},
     {"uninstall", "take packages out of an environment", cmd_uninstall, false},
@@ -177,10 +181,24 @@ static int run(int argc, char **argv)
     return commands_dispatch(commands, ARRAY_SIZE(commands), "", argc, argv);
 }
 
+/* Called venvfs-COMMAND, through a link, it is that command. */
+static int run_as(int argc, char **argv)
+{
+    static const char prefix[] = "venvfs-";
+    const char *name = argc ? path_basename(argv[0]) : "";
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+        return run(argc, argv);
+    name += sizeof(prefix) - 1;
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+    return unknown_command(commands, ARRAY_SIZE(commands), "", name);
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
     /* A closed pipe is an error of write(), not the end of a command that holds a claim. */
     signal(SIGPIPE, SIG_IGN);
-    return print_finish(run(argc, argv));
+    return print_finish(run_as(argc, argv));
 }

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -30,7 +32,10 @@ static bool is_threaded_build(const struct interp *in)
 static bool fits(const struct pyspec *spec, const struct interp *in)
 {
     struct pyversion v = {.part = {in->major, in->minor, in->micro}, .n = PYVERSION_PARTS};
-    return pyspec_admits(spec, &v) && is_threaded_build(in) == spec->threaded;
+    const char *machine = json_string_value(json_object_get(in->markers, "platform_machine"));
+    return pyspec_admits(spec, &v) && is_threaded_build(in) == spec->threaded &&
+           (!spec->bits || spec->bits == (in->is_64bit ? 64 : 32)) &&
+           (!spec->machine[0] || (machine && strcmp(machine, spec->machine) == 0));
 }
 
 /* ---- what to say when there is none ---- */
@@ -283,6 +288,27 @@ int interp_find(const struct home *home, const char *spec, const char *start, st
     int r = spec ? by_spec(&s, spec, ret, err) : by_default(&s, start, ret, err);
     verror_release(&s.broken);
     return r;
+}
+
+bool interp_is(const struct interp *interp, const char *text)
+{
+    struct pyspec spec = pyspec_parse(text);
+    char real[PATH_MAX];
+    switch (spec.kind) {
+    case PYSPEC_PATH:
+        return realpath(text, real) && strcmp(real, interp->base_executable) == 0;
+    case PYSPEC_NAME:
+        return strcmp(path_basename(interp->executable), text) == 0;
+    case PYSPEC_FOREIGN:
+        return false;
+    case PYSPEC_ANY:
+    case PYSPEC_SYSTEM:
+        return true;
+    case PYSPEC_VERSION:
+    case PYSPEC_RANGE:
+        break;
+    }
+    return fits(&spec, interp);
 }
 
 /* ---- all ---- */

@@ -43,6 +43,8 @@ int cmd_warm(int argc, char **argv);
 int cmd_rename(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
+int cmd_tool(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_store(int argc, char **argv);
@@ -51,6 +53,8 @@ int cmd_pyenv(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_materialize(int argc, char **argv);
 int cmd_shell_init(int argc, char **argv);
+/* `tool run` by its short name, a link to the program. */
+int cmd_venvfsx(int argc, char **argv);
 int cmd_daemon(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 

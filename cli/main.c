@@ -36,6 +36,8 @@ static const struct command commands[] = {
     {"rename", "give an environment another name", cmd_rename, false},
     {"remove", "remove environments", cmd_remove, false},
     {"run", "run a command in an environment", cmd_run, false},
+    {"shell", "start a shell in an environment", cmd_shell, false},
+    {"tool", "run a program of a package without installing it", cmd_tool, false},
     {"status", "show the daemon and its mounts", cmd_status, false},
     {"doctor", "say what is wrong and what mends it", cmd_doctor, false},
     {"store", "add to, list and verify the store", cmd_store, false},
@@ -160,6 +162,8 @@ static int cmd_version(int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
+    if (argc && strcmp(path_basename(argv[0]), "venvfsx") == 0)
+        return cmd_venvfsx(argc, argv);
     if (argc < 2) {
         print_overview(stderr);
         return EXIT_USAGE;

@@ -11,7 +11,7 @@ _venvfs() {
     fi
     local -a path=("$command")
     case "$command" in
-    store | python | pyenv)
+    store | python | pyenv | tool)
         if ((COMP_CWORD == 2)); then
             _venvfs_offer "$("$program" "$command" --list-commands 2>/dev/null | cut -f1)"
             return

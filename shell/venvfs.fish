@@ -9,7 +9,7 @@ end
 
 function __venvfs_needs_subcommand
     set -l words (__venvfs_words)
-    test (count $words) -eq 2; and contains -- $words[2] store python pyenv
+    test (count $words) -eq 2; and contains -- $words[2] store python pyenv tool
 end
 
 function __venvfs_subcommands
@@ -20,7 +20,7 @@ end
 function __venvfs_options
     set -l words (__venvfs_words)
     set -l path $words[2]
-    contains -- $words[2] store python pyenv; and set path $words[2] $words[3]
+    contains -- $words[2] store python pyenv tool; and set path $words[2] $words[3]
     venvfs $path --list-options 2>/dev/null
 end
 

@@ -59,7 +59,7 @@ class Usage(unittest.TestCase):
 
     def test_every_command_has_help_on_standard_output(self):
         names = [[name] for name in self.commands()]
-        for group in ("store", "python"):
+        for group in ("store", "python", "tool"):
             listed = BOX.venvfs(group, "--list-commands").stdout.splitlines()
             names += [[group, line.split("\t")[0]] for line in listed]
         self.assertGreater(len(names), 18)

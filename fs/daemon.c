@@ -346,6 +346,7 @@ int daemon_succeed(const struct home *home, int fd, struct verror *err)
     }
     _cleanup_close_ int lock = succession_descriptor(succession, SUCCESSION_LOCK);
     log_line("the daemon before was killed");
+    (void)lock; /* held until the function returns */
     r = run_locked(home, succession, true, &ready, err);
     if (r < 0)
         log_line("nobody goes on with %s: %s", home->hub, verror_message(err));

@@ -59,7 +59,7 @@ static char *trimmed(const char *s, size_t n)
 static bool is_key(const char *s, size_t n, const char *name)
 {
     for (size_t i = 0; i < n; i++) {
-        char c = s[i] == '_' ? '-' : (char)tolower((unsigned char)s[i]);
+        int c = s[i] == '_' ? '-' : tolower((unsigned char)s[i]);
         if (c != name[i])
             return false;
     }
@@ -110,7 +110,10 @@ static char *value_of(struct variables *v, const char *name, char **from)
 {
     char *variable = xasprintf("%s_%s", v->prefix, name);
     for (char *p = variable; *p; p++)
-        *p = *p == '-' ? '_' : (char)toupper((unsigned char)*p);
+        if (*p == '-')
+            *p = '_';
+        else
+            *p = (char)toupper((unsigned char)*p);
     const char *set = getenv(variable);
     *from = variable;
     if (set && *set)

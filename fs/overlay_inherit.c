@@ -5,10 +5,10 @@
  * name any more how they are kept. Folders are read at once then: a nodeid of an image may stand
  * for something that came up since, and nothing but the layer says so.
  */
+#include <ctype.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -156,10 +156,13 @@ static const struct inherited_node *find_by_serial(const struct inherited_env *i
 /* A file in the orphans' folder. It may have been moved there, and not been noted. */
 static void take_from_folder(struct overlay *ov, int folder, const char *name)
 {
-    uint64_t serial;
+    char *end;
     struct stat st;
-    if (sscanf(name, "o-%" SCNu64, &serial) != 1 ||
-        fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
+    if (strncmp(name, "o-", 2) != 0 || !isdigit((unsigned char)name[2]))
+        return;
+    errno = 0;
+    uint64_t serial = strtoull(name + 2, &end, 10);
+    if (errno || *end || fstatat(folder, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return;
     if (serial > ov->upper.serial)
         ov->upper.serial = serial;

@@ -11,10 +11,10 @@ static const struct command_help help = {
     .name = "venv",
     .synopsis = "[options] DIR...",
     .about =
-        "Makes environments with the options of `python -m venv`. DIR, also a bare word, becomes "
-        "a\n"
-        "folder with links into the environment; other files in it stay. An environment that is\n"
-        "there already is made anew with these options and keeps its packages, unless --clear.",
+        "Makes environments with the options of `python -m venv`. DIR, also a bare word, becomes\n"
+        "a link to the environment; where a folder with files is, they stay, beside links into\n"
+        "it. An environment that is there already is made anew with these options and keeps its\n"
+        "packages, unless --clear.",
     .min = 1,
     .max = OPERANDS_ANY,
 };
@@ -62,7 +62,9 @@ int cmd_venv(int argc, char **argv)
         {'p', "python", OPTION_WORDS, &f.pythons, "PY",
          "interpreter: a path, 3.11, python3.12, >=3.10;\nrepeatable, the first found counts\n"
          "(default: .python-version, else python3)"},
-        {0, "link", OPTION_FLAG, &f.link, NULL, "make DIR a link, as create does, and no folder"},
+        {0, "folder", OPTION_FLAG, &f.folder, NULL,
+         "make DIR a folder with links in it, for tools that\n"
+         "refuse a link; pip there uninstalls nothing"},
         OPTIONS_END,
     };
     _cleanup_words_ struct words dirs = {0};

@@ -17,10 +17,9 @@ static const struct command_help help = {
     .synopsis = "[options] DIR",
     .about =
         "Makes an environment with the options of virtualenv, VIRTUALENV_* variables and\n"
-        "virtualenv.ini. DIR, also a bare word, becomes a folder with links into it; other files "
-        "in\n"
-        "DIR stay. An environment that is there already is made anew with these options and keeps\n"
-        "its packages, unless --clear.",
+        "virtualenv.ini. DIR, also a bare word, becomes a link to the environment; where a folder\n"
+        "with files is, they stay, beside links into it. An environment that is there already is\n"
+        "made anew with these options and keeps its packages, unless --clear.",
     .max = OPERANDS_ANY,
 };
 
@@ -240,7 +239,9 @@ int cmd_virtualenv(int argc, char **argv)
         {0, "no-venv-redirect", OPTION_FLAG, &o.no_redirect, NULL, NULL},
         {0, "with-traceback", OPTION_FLAG, &o.traceback, NULL, NULL},
         {'v', "verbose", OPTION_FLAG, &o.verbose, NULL, NULL},
-        {0, "link", OPTION_FLAG, &f.link, NULL, "make DIR a link, as create does, and no folder"},
+        {0, "folder", OPTION_FLAG, &f.folder, NULL,
+         "make DIR a folder with links in it, for tools that\n"
+         "refuse a link; pip there uninstalls nothing"},
         {0, "version", OPTION_FLAG, &o.version, NULL, "print the version"},
         OPTIONS_END,
     };

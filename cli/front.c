@@ -214,7 +214,7 @@ int front_make(struct session *s, const struct front *f, const char *dir, char *
                struct verror *err)
 {
     _cleanup_front_place_ struct front_place p = {.exists = false};
-    int r = front_place_find(s, dir, f->clear, !f->link, &p, err);
+    int r = front_place_find(s, dir, f->clear, f->folder, &p, err);
     if (r == 0)
         r = check_upgrade(f, &p, dir, err);
     return r < 0 ? r : make(s, f, &p, made, err);

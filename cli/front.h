@@ -17,7 +17,7 @@ struct front {
     const char *prompt;     /* "." is the current folder's name; NULL: the environment's folder's */
     struct front_seed seed; /* of a new or cleared one, and where versions are asked for */
     bool system_site_packages;
-    bool link;               /* DIR becomes a link, and no linked folder (cli/linked_folder.h) */
+    bool folder;             /* DIR becomes a linked folder (cli/linked_folder.h), and no link */
     bool clear;              /* what is there goes; a rollback brings its packages back */
     bool upgrade;            /* there must be one: its Python is looked at anew, the rest stays */
     bool show_to_git;        /* no .gitignore, and the checkout's info/exclude stays as it is */

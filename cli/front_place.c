@@ -123,11 +123,9 @@ static int look_at_foreign(const char *path, bool clear, struct front_place *p, 
                    path);
         return verror_hint(err, "remove it yourself, or leave --clear out to keep its files");
     }
+    if (!environment && (!is_empty(path) || is_above_current(path)))
+        p->folder = true;
     p->replace = environment || !p->folder;
-    if (!p->folder && !environment && !is_empty(path)) {
-        verror_set(err, EEXIST, "%s is a folder with files in it, and cannot become a link", path);
-        return verror_hint(err, "without --link, they stay beside the environment");
-    }
     if (!p->replace || !is_above_current(path))
         return 0;
     verror_set(err, EEXIST, "%s is the folder you are in, or above it: it cannot be replaced",

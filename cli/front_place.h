@@ -12,7 +12,7 @@ struct front_place {
     bool exists;  /* there is such an environment */
     bool removed; /* it was, and the link to it is gone: its user has removed it */
     bool replace; /* another tool's environment is there, and --clear is given */
-    bool folder;  /* a linked folder is there, or one is asked for */
+    bool folder;  /* a linked folder is there or asked for, or the folder there has to stay */
 };
 
 /* Looks, and changes nothing. folder: a new one is to be a linked folder (cli/linked_folder.h).

@@ -56,16 +56,33 @@ class Front(unittest.TestCase):
 
 
 class Folders(Front):
-    def test_a_bare_word_is_a_folder_with_links_into_the_hub(self):
+    def test_a_bare_word_is_a_link_into_the_hub(self):
         self.venv("warm")
         done = self.venv("env")
         self.assertEqual((done.stdout, done.stderr), ("", ""))
+        self.assertEqual(os.readlink(self.cwd / "env"), str(BOX.hub / self.name_of("env")))
+        self.assertEqual(self.python("env", "import sys; print(sys.prefix)"), str(self.cwd / "env"))
+
+    def test_folder_makes_a_folder_with_links(self):
+        self.venv("--folder", "env")
         self.assertTrue((self.cwd / "env").is_dir() and not (self.cwd / "env").is_symlink())
         self.assertEqual(self.python("env", "import sys; print(sys.prefix)"), str(self.cwd / "env"))
         self.assertEqual(os.readlink(self.cwd / "env" / "bin"),
                          str(BOX.hub / self.name_of("env") / "bin"))
         self.assertEqual(os.readlink(self.cwd / "env" / "lib64"), "lib")
         self.assertEqual((self.cwd / "env" / ".gitignore").read_text(), "# Created by venvfs\n*\n")
+
+    def test_pip_upgrades_and_uninstalls_what_is_in_it(self):
+        for make in (self.venv, self.virtualenv):
+            make("env")
+            self.install("env", "thing==1.0")
+            pip = self.cwd / "env" / "bin" / "pip"
+            done = harness.run([pip, "install", "--force-reinstall", "thing"], env=BOX.env)
+            self.assertIn("Successfully uninstalled thing-1.0", done.stdout)
+            done = harness.run([pip, "uninstall", "-y", "thing"], env=BOX.env)
+            self.assertIn("Successfully uninstalled thing-1.0", done.stdout)
+            self.assertNotIn("thing", harness.run([pip, "freeze"], env=BOX.env).stdout)
+            BOX.venvfs("remove", "./env", cwd=self.cwd)
 
     def test_several_folders_at_once(self):
         self.venv("a", "b/c", "--without-pip")
@@ -89,14 +106,10 @@ class Folders(Front):
         BOX.venvfs("venv", "bymkdir", cwd=BOX.hub)
         self.assertTrue((BOX.hub / "bymkdir" / "bin" / "pip").exists())
 
-    def test_link_makes_a_link(self):
-        self.venv("--link", "env")
-        self.assertTrue((self.cwd / "env").is_symlink())
-        (self.cwd / "full").mkdir()
-        (self.cwd / "full" / "x").touch()
-        self.assertIn("without --link", self.venv("--link", "full", status=1).stderr)
+    def test_an_empty_folder_becomes_a_link(self):
         (self.cwd / "empty").mkdir()
-        self.venv("--link", "empty")
+        self.venv("empty")
+        self.assertTrue((self.cwd / "empty").is_symlink())
         self.assertTrue((self.cwd / "empty" / "bin" / "python").exists())
 
     def test_files_that_lie_there_stay(self):
@@ -111,9 +124,9 @@ class Folders(Front):
         (self.cwd / "here").mkdir()
         BOX.venvfs("venv", ".", cwd=self.cwd / "here")
         self.assertEqual(self.python("here", "import sys; print(sys.prefix)"), str(self.cwd / "here"))
-        (self.cwd / "there").mkdir()
+        harness.run([harness.default_python(), "-m", "venv", "--without-pip", self.cwd / "there"])
         self.assertIn("folder you are in",
-                      BOX.venvfs("venv", "--link", ".", cwd=self.cwd / "there", status=1).stderr)
+                      BOX.venvfs("venv", "--clear", ".", cwd=self.cwd / "there", status=1).stderr)
 
     def test_what_is_in_the_way_is_named_and_nothing_made(self):
         (self.cwd / "env" / "bin").mkdir(parents=True)
@@ -138,7 +151,7 @@ class Folders(Front):
         self.assertIn("another tool made", self.venv("env", status=1).stderr)
         self.assertFalse((self.cwd / "env" / "bin").is_symlink())
         self.venv("--clear", "env")
-        self.assertTrue((self.cwd / "env" / "bin").is_symlink())
+        self.assertTrue((self.cwd / "env").is_symlink())
 
     def test_clear_removes_no_folder_that_is_no_environment(self):
         (self.cwd / "work").mkdir()
@@ -152,7 +165,7 @@ class Folders(Front):
         self.assertNotEqual(self.name_of(".venv"), self.name_of("../" + self.cwd.name))
 
     def test_without_scm_ignore_files(self):
-        self.venv("--without-scm-ignore-files", "env")
+        self.venv("--folder", "--without-scm-ignore-files", "env")
         self.assertFalse((self.cwd / "env" / ".gitignore").exists())
 
 
@@ -178,7 +191,7 @@ class Again(Front):
         self.assertEqual(self.python("env", "import thing; print(1)"), "1")
 
     def test_a_removed_folder_is_made_anew_and_empty(self):
-        for link in ((), ("--link",)):
+        for link in ((), ("--folder",)):
             self.venv("env", *link)
             self.install("env", "thing")
             harness.run(["rm", "-rf", self.cwd / "env"])
@@ -188,7 +201,7 @@ class Again(Front):
             BOX.venvfs("remove", "./env", cwd=self.cwd)
 
     def test_a_folder_whose_content_was_removed_is_made_anew(self):
-        for link in ((), ("--link",)):
+        for link in ((), ("--folder",)):
             self.venv("env", *link)
             self.install("env", "thing")
             (self.cwd / "env" / "own").write_text("x")
@@ -201,7 +214,7 @@ class Again(Front):
             harness.run(["rm", "-rf", self.cwd / "env"])
 
     def test_rmtree_removes_a_linked_folder_and_not_the_environment_behind_it(self):
-        self.venv("env")
+        self.venv("--folder", "env")
         name = self.name_of("env")
         shutil.rmtree(self.cwd / "env")
         self.assertTrue((BOX.hub / name / "bin" / "python").exists())
@@ -210,7 +223,7 @@ class Again(Front):
         both = [path for _, path in sorted(harness.interpreters().items())][:2]
         if len(both) < 2:
             self.skipTest("only one Python here")
-        self.venv("-p", both[0], "env")
+        self.venv("--folder", "-p", both[0], "env")
         self.venv("-p", both[1], "env")
         self.assertEqual(self.python("env", "import sys; print('%d.%d' % sys.version_info[:2])"),
                          pathlib.Path(both[1]).name.replace("python", ""))
@@ -226,7 +239,7 @@ class Again(Front):
         self.venv("--upgrade", "--clear", "env", status=2)
 
     def test_rename_and_remove_follow_the_folder(self):
-        self.venv("env")
+        self.venv("--folder", "env")
         BOX.venvfs("rename", "./env", "renamed", cwd=self.cwd)
         self.assertEqual(os.readlink(self.cwd / "env" / "bin"), str(BOX.hub / "renamed" / "bin"))
         self.assertEqual(self.python("env", "import pip; print(1)"), "1")
@@ -234,7 +247,7 @@ class Again(Front):
         self.assertFalse(os.path.lexists(self.cwd / "env"))
 
     def test_data_files_go_through_the_folder(self):
-        self.venv("env")
+        self.venv("--folder", "env")
         self.install("env", "thing")
         self.assertEqual((self.cwd / "env" / "share" / "thing" / "x").read_text(), "x")
         BOX.venvfs("commit", "-n", "./env", cwd=self.cwd)
@@ -243,7 +256,7 @@ class Again(Front):
 
     def test_mount_takes_a_projects_linked_folder_for_its_own(self):
         (self.cwd / "requirements.txt").write_text(harness.lock_text(WHEELS / "thing-1.0-py3-none-any.whl"))
-        self.venv(".venv")
+        self.venv("--folder", ".venv")
         BOX.venvfs("mount", cwd=self.cwd)
         self.assertTrue((self.cwd / ".venv" / "bin").is_symlink())
         self.assertEqual(self.python(".venv", "import thing; print(1)"), "1")

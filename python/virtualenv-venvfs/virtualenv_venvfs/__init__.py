@@ -98,7 +98,7 @@ class Venvfs(Describe, Creator):
         if not program:
             raise RuntimeError("virtualenv-venvfs: there is no venvfs on PATH; VENVFS_PROGRAM names another")
         python = self.interpreter.system_executable or self.interpreter.executable
-        command = [program, "virtualenv", "--quiet", "--python", python, *self._words]
+        command = [program, "virtualenv", "--quiet", "--folder", "--python", python, *self._words]
         if self.clear:
             command.append("--clear")
         # Not self.env: tox leaves VENVFS_HOME out of that. virtualenv has read its own variables and file.

@@ -9,10 +9,12 @@
 static const struct command_help help = {
     .name = "shell-init",
     .synopsis = "bash|zsh|fish",
-    .about = "Prints the completion of a shell, for its start file:\n\n"
-             "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
-             "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
-             "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
+    .about =
+        "Prints the completion of a shell, and the function that `venvfs python shell` needs, for\n"
+        "its start file:\n\n"
+        "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
+        "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
+        "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
     .min = 1,
     .max = 1,
 };
@@ -20,6 +22,12 @@ static const struct command_help help = {
 /* Made from shell/ by the build. */
 static const char bash_text[] =
 #include "shell/completion-bash.inc"
+    ;
+static const char python_shell_text[] = /* bash's and zsh's */
+#include "shell/python-shell-sh.inc"
+    ;
+static const char python_shell_fish_text[] =
+#include "shell/python-shell-fish.inc"
     ;
 static const char zsh_text[] =
 #include "shell/completion-zsh.inc"
@@ -31,8 +39,10 @@ static const char fish_text[] =
 int cmd_shell_init(int argc, char **argv)
 {
     static const struct {
-        const char *shell, *text;
-    } texts[] = {{"bash", bash_text}, {"zsh", zsh_text}, {"fish", fish_text}};
+        const char *shell, *text, *python_shell;
+    } texts[] = {{"bash", bash_text, python_shell_text},
+                 {"zsh", zsh_text, python_shell_text},
+                 {"fish", fish_text, python_shell_fish_text}};
     const struct option_spec specs[] = {OPTIONS_END};
     _cleanup_words_ struct words operands = {0};
     int r = options_parse(&help, specs, argc, argv, &operands);
@@ -41,6 +51,7 @@ int cmd_shell_init(int argc, char **argv)
     for (size_t i = 0; i < ARRAY_SIZE(texts); i++) {
         if (strcmp(texts[i].shell, operands.v[0]) == 0) {
             fputs(texts[i].text, stdout);
+            fputs(texts[i].python_shell, stdout);
             return EXIT_DONE;
         }
     }

@@ -31,7 +31,8 @@ bool is_folder_word(const char *word);
 
 /* HOME's hub joined with an environment's name. malloc'ed. */
 char *hub_path(const struct home *home, const char *name);
-/* The environment that a path leads to: HUB/NAME itself, something below it, or a symlink to it.
+/* The environment that a path leads to: HUB/NAME itself, something below it, a symlink to it or a
+ * linked folder (cli/linked_folder.h).
  * The hub need not be mounted. malloc'ed, or NULL. */
 char *env_name_of_path(const struct home *home, const char *path);
 

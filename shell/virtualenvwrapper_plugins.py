@@ -1,0 +1,1 @@
+/tmp/wt-wrapper/python/virtualenvwrapper_plugins.py

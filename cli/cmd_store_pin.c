@@ -25,7 +25,8 @@ static void set(const struct store_listing *image, void *arg)
 static int set_all(struct store_command *c, bool pinned, struct verror *err)
 {
     struct pinning p = {.c = c, .pinned = pinned, .err = err};
-    int r = 0;
+    /* What is listed is not collected until it is pinned: a pin of nothing would end every gc. */
+    int r = store_lock_shared(c->s.store, err);
     for (size_t i = 0; r == 0 && i < c->operands.n; i++) {
         r = store_command_images(c, c->operands.v[i], set, &p, err);
         if (r == 0)

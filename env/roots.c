@@ -1,5 +1,6 @@
 #include "env/roots.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -9,6 +10,7 @@
 #include "base/mem.h"
 #include "base/path.h"
 #include "env/env_layer.h"
+#include "env/manifest_check.h"
 #include "store/lease.h"
 
 struct reading {
@@ -136,27 +138,56 @@ static int open_env(const struct reading *rd, const char *name, struct env **ret
     return env_open(rd->home, name, false, false, ret, err);
 }
 
-static bool is_there(const struct home *home, const char *name)
+/* An environment's `current` is there; *ret. Only ENOENT says that it is not. */
+static int has_current(const struct home *home, const char *name, bool *ret, struct verror *err)
 {
     _cleanup_free_ char *dir = path_join(home->envs, name);
     _cleanup_free_ char *current = path_join(dir, "current");
-    return path_exists(current);
+    struct stat st;
+    *ret = lstat(current, &st) == 0;
+    if (*ret || errno == ENOENT || errno == ENOTDIR)
+        return 0;
+    return verror_errno(err, errno, "reading %s", current);
 }
 
-static int read_env(const struct reading *rd, const char *name, struct verror *err)
+/* A folder without a current generation: a killed command made it, or the link was lost, which
+ * nobody can tell apart. Its manifests count, until the folder is removed. */
+static int read_headless(const struct reading *rd, const char *name, struct verror *err)
+{
+    struct env env = {.name = (char *)(uintptr_t)name, .lock = -1, .manifest = manifest_new()};
+    _cleanup_free_ char *dir = path_join(rd->home->envs, name);
+    _cleanup_free_ unsigned *numbers = NULL;
+    size_t n = 0;
+    env.dir = dir;
+    env.manifest->generation = MANIFEST_MAX_GENERATION;
+    int r = env_generations(&env, &numbers, &n, err);
+    if (r == -ENOENT || r == -ENOTDIR)
+        r = 0; /* removed meanwhile, or no folder */
+    for (size_t i = 0; r == 0 && i < n; i++) {
+        struct manifest *m;
+        r = env_generation(&env, numbers[i], &m, err);
+        if (r < 0)
+            break;
+        r = add_generation(rd, &env, numbers[i], m, err);
+        manifest_free(m);
+    }
+    manifest_free(env.manifest);
+    return r;
+}
+
+static int read_with_current(const struct reading *rd, const char *name, struct verror *err)
 {
     struct roots *roots = rd->roots;
-    _cleanup_verror_ struct verror why = VERROR_INIT;
     struct env *env;
-    bool locked;
-    int r = open_env(rd, name, &env, &locked, &why);
-    if (r == -ENOENT && !is_there(rd->home, name))
-        return 0; /* removed meanwhile */
-    if (r < 0) {
-        (void)verror_move(err, &why);
-        verror_prefix(err, "environment %s", name);
-        return verror_hint(err, "nothing was removed; venvfs doctor says how to mend it"), r;
+    bool locked, there = true;
+    int r = open_env(rd, name, &env, &locked, err);
+    if (r == -ENOENT) {
+        int e = has_current(rd->home, name, &there, err);
+        if (e < 0 || !there)
+            return e; /* removed meanwhile */
     }
+    if (r < 0)
+        return r;
     size_t index = roots->n_envs, old = roots->n_old;
     r = read_generations(rd, env, index, locked, err);
     if (roots->n_old == old) {
@@ -168,6 +199,20 @@ static int read_env(const struct reading *rd, const char *name, struct verror *e
     return r;
 }
 
+static int read_env(const struct reading *rd, const char *name, struct verror *err)
+{
+    _cleanup_verror_ struct verror why = VERROR_INIT;
+    bool current;
+    int r = has_current(rd->home, name, &current, &why);
+    if (r == 0)
+        r = current ? read_with_current(rd, name, &why) : read_headless(rd, name, &why);
+    if (r == 0)
+        return 0;
+    (void)verror_move(err, &why);
+    verror_prefix(err, "environment %s", name);
+    return verror_hint(err, "nothing was removed; venvfs doctor says how to mend it"), r;
+}
+
 int roots_read(const struct home *home, struct store *store, unsigned keep,
                int (*add)(void *arg, const struct store_image *image, const char *what,
                           struct verror *err),
@@ -175,15 +220,18 @@ int roots_read(const struct home *home, struct store *store, unsigned keep,
 {
     struct reading rd = {
         .home = home, .store = store, .keep = keep, .add = add, .arg = arg, .roots = ret};
-    char **names;
-    size_t n;
     *ret = (struct roots){.envs = NULL};
-    int r = env_list(home, &names, &n, err);
-    if (r < 0)
-        return r;
-    for (size_t i = 0; r == 0 && i < n; i++)
-        r = read_env(&rd, names[i], err);
-    env_list_free(names, n);
+    DIR *dir = opendir(home->envs);
+    if (!dir)
+        return errno == ENOENT ? 0 : verror_errno(err, errno, "reading %s", home->envs);
+    int r = 0;
+    errno = 0;
+    for (struct dirent *de; r == 0 && (de = readdir(dir)); errno = 0)
+        if (env_name_ok(de->d_name))
+            r = read_env(&rd, de->d_name, err);
+    if (r == 0 && errno)
+        r = verror_errno(err, errno, "reading %s", home->envs);
+    closedir(dir);
     return r;
 }
 

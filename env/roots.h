@@ -3,7 +3,7 @@
  * Every generation that is kept is a root: its packages' images. With a number of generations to
  * keep, older ones go, except those that a mounted view shows (store/lease.h) and those of an
  * environment that another process is changing. A manifest that cannot be read ends it all: it is
- * never taken for an empty one.
+ * never taken for an empty one, and a folder whose `current` is missing counts with all manifests.
  */
 #ifndef VENVFS_ENV_ROOTS_H
 #define VENVFS_ENV_ROOTS_H
@@ -38,7 +38,7 @@ struct roots {
 
 /* Calls add() with each image of each generation that stays. `keep`: so many of each environment's
  * newest generations, the current one included; 0: all. The caller holds the store's lock
- * exclusively, so no environment gets a generation with packages meanwhile. */
+ * exclusively, so no environment gets a generation with packages, or another name, meanwhile. */
 int roots_read(const struct home *home, struct store *store, unsigned keep,
                int (*add)(void *arg, const struct store_image *image, const char *what,
                           struct verror *err),

@@ -115,9 +115,6 @@ int pins_set(struct store *store, const struct store_listing *image, bool pinned
              struct verror *err)
 {
     _cleanup_free_ char *claims = store_path(store, "claims");
-    int r = store_lock_shared(store, err);
-    if (r < 0)
-        return r;
     _cleanup_close_ int claim = lock_byte(claims, PINS_CLAIM, true);
     if (claim < 0)
         return verror_errno(err, claim, "cannot lock %s", claims);

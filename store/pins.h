@@ -13,8 +13,8 @@
 /* malloc'ed. -EBADMSG: a line is damaged, the message says which. */
 int pins_read(struct store *store, struct store_image **ret, size_t *n, struct verror *err);
 
-/* Pins the image, or no longer. *changed: false when it was so already. Takes the store's lock
- * shared. Durable. */
+/* Pins the image, or no longer. *changed: false when it was so already. The caller has held
+ * the store's lock shared since the image was found. Durable. */
 int pins_set(struct store *store, const struct store_listing *image, bool pinned, bool *changed,
              struct verror *err);
 

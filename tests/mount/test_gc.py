@@ -463,20 +463,19 @@ class Gc(unittest.TestCase):
         python = harness.default_python()
         for version in (1, 2):
             self.box.venvfs("store", "add", "-p", python, make(self.wheels, version), env=env)
-        # One pack of two, of which one is to stay.
+        # One pack of two, of which one is to stay; all share a WHEEL, which is in the first.
         self.box.venvfs("store", "add", "-p", python, make(self.wheels, 3),
                         make(self.wheels, 4, "two"), env=env)
         self.box.venvfs("store", "pin", "two", env=env)
         room = os.statvfs(home)
         (home / "filler").write_bytes(bytes(room.f_bavail * room.f_frsize - 600_000))
         done = json.loads(self.box.venvfs("store", "gc", "--json", env=env).stdout)
-        print(done, room, file=sys.stderr)
         self.assertTrue(done["no_room"])
-        self.assertGreater(done["freed_bytes"], 1_000_000)
+        self.assertGreater(done["freed_bytes"], 800_000)
         self.box.venvfs("store", "verify", env=env)
         again = json.loads(self.box.venvfs("store", "gc", "--json", env=env).stdout)
         self.assertFalse(again["no_room"])
-        self.assertEqual(again["packs_rewritten"], 1)
+        self.assertEqual(again["packs_rewritten"], 2)
         self.assertGreater(again["freed_bytes"], 0)
         self.assertEqual(os.listdir(home / "store" / "tmp"), [])
         self.box.venvfs("store", "verify", env=env)

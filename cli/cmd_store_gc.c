@@ -151,7 +151,7 @@ static int tell_json(const struct collecting *g, const struct store_gc_result *r
 {
     return print_json(json_pack(
         "{s:b, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:I, s:I, s:b, s:O}", "dry_run", g->c->dry_run,
-        "freed_bytes", (json_int_t)(r->freed + (int64_t)g->roots.bytes), "before",
+        "freed_bytes", (json_int_t)r->freed + (json_int_t)g->roots.bytes, "before",
         sizes_json(r->images_before, r->packs_before, r->image_bytes_before, r->pack_bytes_before),
         "after",
         sizes_json(r->images_after, r->packs_after, r->image_bytes_after, r->pack_bytes_after),

@@ -6,6 +6,7 @@ import json
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -328,6 +329,25 @@ class Gc(unittest.TestCase):
         self.assertFalse((self.store / "pins").exists())
         self.box.venvfs("store", "gc")
 
+    def test_a_copied_project_gets_what_its_environment_has_after_the_collection(self):
+        """What it had before the lock was held may be collected by then."""
+        folder = self.box.project("app", self.lock(1).read_text())
+        self.box.venvfs("mount", folder)
+        self.lock(2)
+        (folder / "requirements.txt").write_text(self.lock(2).read_text())
+        self.box.venvfs("sync", folder)
+        copy = folder.with_name("copy")
+        shutil.copytree(folder, copy, symlinks=True)
+        envs = self.box.venvfs_home / "envs" / os.path.basename(os.readlink(folder / ".venv"))
+        with self.waiting("mount", copy) as command:
+            (envs / "current").unlink()
+            (envs / "current").symlink_to("1.json")
+        self.assertEqual(command.status, 0, command.output)
+        name = os.path.basename(os.readlink(copy / ".venv"))
+        manifest = json.loads((self.box.venvfs_home / "envs" / name / "1.json").read_text())
+        self.assertEqual([package["version"] for package in manifest["packages"]
+                          if package["name"] == "one"], ["1.0"])
+
     # ---- at the same time ----
 
     def test_who_imports_and_syncs_does_not_notice(self):
@@ -366,8 +386,25 @@ class Gc(unittest.TestCase):
             versions["b"] += 1
             self.sync("b", 100 + versions["b"])
 
+        def brancher():
+            """A clone, an install into it, a step back, another name, and away."""
+            self.box.venvfs("clone", "a", "d")
+            before = self.imported("d")
+            self.box.venvfs("install", "-n", "d", "--no-deps", two)
+            self.assertEqual(self.imported("d"), before)
+            harness.run([self.box.hub / "d" / "bin" / "python", "-c", "import two.m0"],
+                        env=self.box.env)
+            self.box.venvfs("rename", "d", "e")
+            self.box.venvfs("install", "-n", "e", "--no-deps", three)
+            self.assertEqual(self.imported("e"), before)
+            branches.append(before)
+            self.box.venvfs("remove", "e")
+
+        two, three = make(self.wheels, 900, "two"), make(self.wheels, 901, "three")
+        branches = []
         pid = self.box.daemon_pid()
-        threads = [guarded(function) for function in (importer, view, syncer, switcher)]
+        threads = [guarded(function)
+                   for function in (importer, view, syncer, switcher, brancher)]
         for thread in threads:
             thread.start()
         collected = freed = 0
@@ -383,6 +420,7 @@ class Gc(unittest.TestCase):
                 thread.join()
         self.assertEqual(wrong, [])
         self.assertGreater(len(rounds), 5)
+        self.assertGreater(len(branches), 0)
         self.assertGreater(collected, 2)
         self.assertGreater(freed, 0)
         self.assertEqual(self.box.daemon_pid(), pid)

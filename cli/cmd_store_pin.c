@@ -53,8 +53,7 @@ int store_pin_main(int argc, char **argv)
         .name = "store pin",
         .synopsis = "IMAGE|PKG==VERSION|PKG...",
         .about =
-            "Keeps images whether or not an environment has them: store gc and store rm leave\n"
-            "them. IMAGE is the start of its digest, as store ls --json prints it.",
+            "Keeps images whether or not an environment has them: store gc leaves them. IMAGE is the start of its digest, as store ls --json prints it.",
         .min = 1,
         .max = OPERANDS_ANY,
     };

@@ -52,8 +52,9 @@ int store_pin_main(int argc, char **argv)
     static const struct command_help help = {
         .name = "store pin",
         .synopsis = "IMAGE|PKG==VERSION|PKG...",
-        .about =
-            "Keeps images whether or not an environment has them: store gc leaves them. IMAGE is the start of its digest, as store ls --json prints it.",
+        .about = "Keeps images whether or not an environment has them: store gc leaves them. IMAGE "
+                 "is the\n"
+                 "start of its digest, as store ls --json prints it.",
         .min = 1,
         .max = OPERANDS_ANY,
     };

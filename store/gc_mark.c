@@ -51,7 +51,7 @@ int store_roots_add(struct store_roots *roots, const struct store_image *image, 
     }
     (void)verror_set(err, ENOENT, "%s has image %u, which the catalog of the store does not list",
                      what, image->number);
-    return verror_hint(err, "nothing was removed; venvfs store rebuild reads all images again");
+    return verror_hint(err, "nothing was removed; venvfs store verify tells what is damaged");
 }
 
 static int add_pins(struct gc *gc, struct verror *err)
@@ -117,7 +117,8 @@ static int need(struct gc *gc, size_t i, struct verror *err)
     if (r < 0) {
         (void)verror_move(err, &why);
         verror_prefix(err, "%s %s is needed", gc->plan.images[i].name, gc->plan.images[i].version);
-        return verror_hint(err, "nothing was removed; venvfs store repair mends it"), r;
+        return verror_hint(err, "nothing was removed; venvfs store verify tells what is damaged"),
+               r;
     }
     count_blobs(gc, i, image);
     image_unref(image);

@@ -60,15 +60,6 @@ static int check_unused(const struct session *s, struct env *env, struct verror 
                        word);
 }
 
-/* A later store gc may keep what was used lately. */
-static void end_use(struct session *s, const struct manifest *m)
-{
-    if (m->n_packages && session_store(s, NULL) < 0)
-        return;
-    for (size_t i = 0; i < m->n_packages; i++)
-        store_image_touch(s->store, &m->packages[i].image);
-}
-
 static int remove_env(struct session *s, const char *word, const char *name, bool force,
                       struct verror *err)
 {
@@ -88,7 +79,7 @@ static int remove_env(struct session *s, const char *word, const char *name, boo
     bool plain = fallback_owns(&s->home, name, address);
     r = hide_env(&s->home, name, true, err);
     if (r == 0) {
-        end_use(s, env->manifest);
+        session_end_use(s, env->manifest);
         r = env_remove(env, err);
     }
     env_free(env);

@@ -223,7 +223,7 @@ int roots_read(const struct home *home, struct store *store, unsigned keep,
     *ret = (struct roots){.envs = NULL};
     DIR *dir = opendir(home->envs);
     if (!dir)
-        return errno == ENOENT ? 0 : verror_errno(err, errno, "reading %s", home->envs);
+        return verror_errno(err, errno, "reading %s", home->envs);
     int r = 0;
     errno = 0;
     for (struct dirent *de; r == 0 && (de = readdir(dir)); errno = 0)

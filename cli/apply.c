@@ -306,11 +306,9 @@ static void merge_package(struct store *store, struct manifest *m, const struct 
 
 static bool answered(const struct lock_result *result, const char *normalised)
 {
-    for (size_t i = 0; i < result->n_packages; i++) {
-        _cleanup_free_ char *name = dist_name_normalise(result->packages[i].name);
-        if (strcmp(name, normalised) == 0)
+    for (size_t i = 0; i < result->n_packages; i++)
+        if (dist_name_compare(result->packages[i].name, normalised) == 0)
             return true;
-    }
     return false;
 }
 

@@ -8,7 +8,7 @@
 
 static const struct command_help help = {
     .name = "shell-init",
-    .synopsis = "bash|zsh|fish",
+    .synopsis = "[--auto-activate] bash|zsh|fish",
     .about =
         "Prints the completion of a shell, and the function that `venvfs python shell` needs, for\n"
         "its start file:\n\n"
@@ -29,6 +29,12 @@ static const char python_shell_text[] = /* bash's and zsh's */
 static const char python_shell_fish_text[] =
 #include "shell/python-shell-fish.inc"
     ;
+static const char auto_text[] = /* bash's and zsh's */
+#include "shell/auto-activate-sh.inc"
+    ;
+static const char auto_fish_text[] =
+#include "shell/auto-activate-fish.inc"
+    ;
 static const char zsh_text[] =
 #include "shell/completion-zsh.inc"
     ;
@@ -39,11 +45,17 @@ static const char fish_text[] =
 int cmd_shell_init(int argc, char **argv)
 {
     static const struct {
-        const char *shell, *text, *python_shell;
-    } texts[] = {{"bash", bash_text, python_shell_text},
-                 {"zsh", zsh_text, python_shell_text},
-                 {"fish", fish_text, python_shell_fish_text}};
-    const struct option_spec specs[] = {OPTIONS_END};
+        const char *shell, *text, *python_shell, *auto_activate;
+    } texts[] = {{"bash", bash_text, python_shell_text, auto_text},
+                 {"zsh", zsh_text, python_shell_text, auto_text},
+                 {"fish", fish_text, python_shell_fish_text, auto_fish_text}};
+    bool auto_activate = false;
+    const struct option_spec specs[] = {
+        {0, "auto-activate", OPTION_FLAG, &auto_activate, NULL,
+         "also activate a project's environment when its folder is\n"
+         "entered, and deactivate it when the folder is left"},
+        OPTIONS_END,
+    };
     _cleanup_words_ struct words operands = {0};
     int r = options_parse(&help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
@@ -52,6 +64,8 @@ int cmd_shell_init(int argc, char **argv)
         if (strcmp(texts[i].shell, operands.v[0]) == 0) {
             fputs(texts[i].text, stdout);
             fputs(texts[i].python_shell, stdout);
+            if (auto_activate)
+                fputs(texts[i].auto_activate, stdout);
             return EXIT_DONE;
         }
     }

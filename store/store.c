@@ -307,6 +307,22 @@ void store_close(struct store *store)
     free(store);
 }
 
+/* The byte of STORE/claims that whoever waits for the lock exclusively holds; those of wheels are
+ * hashes. */
+#define GATE_CLAIM ((UINT64_MAX >> 2) - 2)
+
+/* Lets who waits for the lock exclusively go first: commands that overlap would keep him out for
+ * ever. Not without an end, because he may wait for a command that waits for an environment that is
+ * this one's. */
+static void let_pass(const struct store *store)
+{
+    enum { TRIES = 500, PAUSE_NS = 20 * 1000 * 1000 };
+    _cleanup_free_ char *claims = store_path(store, "claims");
+    _cleanup_close_ int fd = io_open(claims, O_RDONLY, 0);
+    for (int i = 0; fd >= 0 && i < TRIES && lock_byte_is_held(fd, GATE_CLAIM) > 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
+}
+
 int store_lock_shared(struct store *store, struct verror *err)
 {
     if (store->flags & STORE_READ_ONLY)
@@ -315,6 +331,7 @@ int store_lock_shared(struct store *store, struct verror *err)
     int r = 0;
     if (store->lock_fd < 0) {
         _cleanup_free_ char *path = store_path(store, "lock");
+        let_pass(store);
         r = lock_file(path, LOCK_SHARED, true);
         if (r < 0)
             (void)verror_errno(err, r, "cannot lock %s", path);
@@ -335,9 +352,13 @@ int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *
         r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, false);
     }
     if (r == -EAGAIN) {
+        _cleanup_free_ char *claims = store_path(store, "claims");
+        int gate = lock_byte(claims, GATE_CLAIM, false);
         if (waiting)
             waiting(arg);
         r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, true);
+        if (gate >= 0)
+            (void)close(gate);
     }
     return r < 0 ? verror_errno(err, r, "cannot lock the store %s", store->root) : 0;
 }

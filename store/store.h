@@ -54,7 +54,8 @@ enum store_flags {
 int store_open(const char *root, unsigned flags, struct store **ret, struct verror *err);
 void store_close(struct store *store); /* NULL is accepted */
 const char *store_root(const struct store *store);
-/* Takes the store's lock shared until store_close(); blocks while someone removes. Idempotent. */
+/* Takes the store's lock shared until store_close(); blocks while someone removes, and up to ten
+ * seconds for who waits for it exclusively. Idempotent. */
 int store_lock_shared(struct store *store, struct verror *err);
 
 /* ---- what is there ---- */

@@ -349,6 +349,22 @@ class Gc(unittest.TestCase):
 
     # ---- at the same time ----
 
+    def test_commands_that_overlap_do_not_keep_it_waiting(self):
+        self.create("a", 1)
+        with open(self.store / "lock", "r+b") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_SH)  # a command that goes on
+            collecting = subprocess.Popen([harness.PROGRAM, "store", "gc"], env=self.box.env,
+                                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                          text=True)
+            self.assertIn("waiting for commands", collecting.stderr.readline())
+            later = subprocess.Popen([harness.PROGRAM, "store", "pin", "one"], env=self.box.env,
+                                     stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+            with self.assertRaises(subprocess.TimeoutExpired):
+                later.wait(3)
+            self.assertIsNone(collecting.poll())
+        collecting.communicate(timeout=60)
+        self.assertEqual((collecting.returncode, later.wait(60)), (0, 0))
+
     def test_who_imports_and_syncs_does_not_notice(self):
         for name in ("a", "b", "c"):
             self.create(name, 1)

@@ -79,6 +79,11 @@ static int open_clone(struct apply *a, struct session *s, const struct opening *
         r = apply_load_interp(s, from, &interp, err);
     if (r == 0)
         r = apply_create(a, s, o->name, interp, o->address, from->manifest->prompt, err);
+    /* Until the store's lock was held, what it had might be replaced and collected. */
+    if (r == 0) {
+        env_free(steal_ptr(from));
+        r = env_open(&s->home, source, false, false, &from, err);
+    }
     if (r == 0) {
         manifest_free(a->next);
         a->next = manifest_copy(from->manifest);

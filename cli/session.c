@@ -288,6 +288,14 @@ int session_env(const struct session *s, const char *given, bool lock, struct en
                 : env_open(&s->home, name, false, false, ret, err);
 }
 
+void session_end_use(struct session *s, const struct manifest *m)
+{
+    if (m->n_packages && session_store(s, NULL) < 0)
+        return;
+    for (size_t i = 0; i < m->n_packages; i++)
+        store_image_touch(s->store, &m->packages[i].image);
+}
+
 int session_env_named(const struct session *s, const char *name, struct env **ret,
                       struct verror *err)
 {

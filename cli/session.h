@@ -66,4 +66,8 @@ int session_env(const struct session *s, const char *given, bool lock, struct en
 int session_create_env(const struct session *s, const char *name, struct env **ret,
                        struct verror *err);
 
+/* What an environment that is being removed has was used until now: `store gc` may keep what was
+ * used lately. Best effort. */
+void session_end_use(struct session *s, const struct manifest *m);
+
 #endif

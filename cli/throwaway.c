@@ -199,8 +199,10 @@ static int evict(struct session *s, const char *name, struct verror *err)
         _cleanup_free_ char *address = xstrdup(env->manifest->address);
         bool plain = fallback_owns(&s->home, name, address);
         r = hide_env(&s->home, name, true, err);
-        if (r == 0)
+        if (r == 0) {
+            session_end_use(s, env->manifest);
             r = env_remove(env, err);
+        }
         if (r == 0 && plain && (r = path_remove_tree(address)) < 0)
             verror_errno(err, r, "removing %s", address);
     }

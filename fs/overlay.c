@@ -85,6 +85,8 @@ void onode_free(struct onode *n)
         free(n->entries[i]);
     free(n->entries);
     onode_set_redirect(n, NULL, NULL);
+    if (n->leased)
+        tree_end_lease(n->tree);
     tree_unref(n->tree);
     free(n);
 }
@@ -422,8 +424,10 @@ static void leave_tree(struct change *c, struct oentry *e)
             leave_tree(c, n->entries[n->n - 1]);
         else
             onode_entry_drop(n->entries[n->n - 1]);
-    if (n->type != S_IFDIR && n->has_lower && c->before)
+    if (n->type != S_IFDIR && n->has_lower && c->before) {
         n->tree = tree_ref(c->before);
+        n->leased = tree_lease(n->tree);
+    }
     onode_unlink(e);
     overlay_removed(n);
     tell(c, e->dir->nodeid, e->name, e->len);

@@ -36,6 +36,7 @@ struct onode {
     bool has_lower;
     struct view_node lower; /* in the overlay's tree, or in `tree` */
     struct tree *tree;      /* of a removed file whose bytes a replaced tree has; else NULL */
+    bool leased;            /* that tree, for this node */
 
     /* folders */
     bool loaded; /* entries are what the disk has */

@@ -35,13 +35,15 @@ int realm_refuse_emptied(const char *name, struct verror *err)
     return verror_hint(err, "venvfs rollback -n %s brings it back", name), -ENOENT;
 }
 
-int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
-                  struct verror *err)
+/* *generation: that was tried. */
+static int compose(struct realm *r, const char *name, unsigned *generation,
+                   struct liveenv **ret_env, struct tree **ret, struct verror *err)
 {
     struct env *disk;
     int e = env_open(r->home, name, false, false, &disk, err);
     if (e < 0)
         return e;
+    *generation = disk->manifest->generation;
     if (disk->emptied) {
         env_free(disk);
         return realm_refuse_emptied(name, err);
@@ -73,6 +75,20 @@ int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, s
         return verror_prefix(err, "environment %s", name), e;
     *ret_env = env;
     return 0;
+}
+
+int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
+                  struct verror *err)
+{
+    /* Between the reading of a manifest and the leases of its images another may have become the
+     * current one, and the first collected with them: no lock is waited for here. */
+    for (unsigned before = 0, generation = 0;; before = generation) {
+        _cleanup_verror_ struct verror why = VERROR_INIT;
+        int e = compose(r, name, &generation, ret_env, ret, &why);
+        if ((e == -ESTALE || e == -ENOENT) && generation != before)
+            continue;
+        return e < 0 ? verror_move(err, &why) : 0;
+    }
 }
 
 /* ---- what the kernel holds ---- */
@@ -155,6 +171,7 @@ void past_free(struct past *list)
 {
     while (list) {
         struct past *next = list->next;
+        tree_end_lease(list->tree); /* an overlay may keep it, to compare with */
         tree_unref(list->tree);
         free(list);
         list = next;
@@ -176,8 +193,12 @@ void realm_hold(struct realm *r, const struct place *place)
     /* The tree may have been replaced and given back since it answered this lookup. */
     if (place->tree) {
         struct liveenv *env = realm_find_env(r, tree_slot(place->tree));
-        if (env && !has_tree(env, place->tree))
+        if (env && !has_tree(env, place->tree)) {
+            if (!tree_lease(place->tree))
+                log_line("environment %s: a file of a generation that was removed is open",
+                         env->name);
             add_past(env, tree_ref(place->tree));
+        }
     }
     pthread_mutex_unlock(&r->lock);
 }

@@ -1110,7 +1110,7 @@ EOT
     fi
     printf 'Uninstalling packages:\n'
     printf '  %s\n' "${_venvw_names[@]}"
-    if _venvw_is_venvfs "$VIRTUAL_ENV"; then
+    if [ -L "$VIRTUAL_ENV/bin" ] && [ ! -L "$VIRTUAL_ENV" ]; then # pip takes it for outside
         command "$_venvw_program" uninstall -n "$VIRTUAL_ENV" -- "${_venvw_names[@]}"
     else
         "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR/python" -m pip uninstall -y "${_venvw_names[@]}"

@@ -1,5 +1,9 @@
 """kill -9 of the daemon with VENVFS_TAKEOVER=on: a successor goes on with the same mount. What is open
-stays open, a request under way is done once and answered right, and nobody sees an error."""
+stays open, a request under way is done once and answered right, and nobody sees an error.
+
+    VENVFS_TEST_KILLS   how many in the test of changes (default 6)
+    VENVFS_TEST_SEED    of when they come
+"""
 import json
 import os
 import pathlib
@@ -14,7 +18,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent))
 import harness
 
 SEED = int(os.environ.get("VENVFS_TEST_SEED", "1"))
-KILLS = int(os.environ.get("VENVFS_TEST_KILLS", "12"))
+KILLS = int(os.environ.get("VENVFS_TEST_KILLS", "6"))
 
 # Does each kind of change over and over, checks every answer and what is there afterwards, and ends
 # when its standard input does. Any error, or a change that was done twice or not at all, is its end.

@@ -215,6 +215,17 @@ class Takeover(unittest.TestCase):
             time.sleep(0.01)
         self.assertFalse(pathlib.Path(f"/proc/{guardian}").exists())
 
+    def test_doctor_tells_of_the_kill_and_of_nothing_else(self):
+        (self.site / "new.py").write_text("new = 1\n")
+        self.assertIn("nothing is wrong", self.box.venvfs("doctor").stdout)
+        pid = self.kill()
+        guardian = self.box.json("status")["guardian"]
+        said = self.box.venvfs("doctor").stdout
+        self.assertIn("the daemon before was killed", said)
+        self.assertIn(f"process {pid}", said)
+        self.assertNotIn(str(guardian), said)
+        (self.site / "new.py").write_text("new = 2\n")
+
     def test_a_guardian_that_dies_first(self):
         os.kill(self.box.json("status")["guardian"], signal.SIGKILL)
         pid = self.box.daemon_pid()

@@ -216,9 +216,9 @@ _venvw_site_packages() {
 
 # ---- venvfs ----
 
-# Whether a folder is an environment of the hub or a link to one.
+# Whether a folder is an environment of the hub, a link to one or a folder with links into one.
 _venvw_is_venvfs() {
-    [ -e "$1/bin" ] && [ "$1/.." -ef "$_venvw_hub" ]
+    [ "$1/bin/../.." -ef "$_venvw_hub" ]
 }
 
 _venvw_workon_home_is_hub() {
@@ -228,6 +228,11 @@ _venvw_workon_home_is_hub() {
 # Runs venvfs; the path that it prints is nothing that these commands show.
 _venvw_venvfs() {
     command "$_venvw_program" "$@" >/dev/null
+}
+
+# What VIRTUALENVWRAPPER_VIRTUALENV is where the user has not set it: the options of virtualenv.
+virtualenvwrapper_virtualenv() {
+    command "$_venvw_program" virtualenv "$@"
 }
 
 # What VIRTUALENVWRAPPER_VIRTUALENV_CLONE is where the user has not set it: SRC DST, both paths.
@@ -756,11 +761,11 @@ _venvw_remove() {
     if _venvw_is_venvfs "$1"; then
         _venvw_address "$1"
         if [ "$_venvw_reply" = "$1" ] || [ "$_venvw_reply" -ef "$1" ] && [ ! -h "$1" ]; then
-            command "$_venvw_program" remove --quiet -- "$1"
-            return
+            command "$_venvw_program" remove --quiet -- "$1" || return
         fi
     fi
-    # virtualenv's app-data and pip leave nothing that is not the user's
+    # What lies in a folder beside its links (hooks, .project) goes, too.
+    [ -e "$1" ] || [ -h "$1" ] || return 0
     command rm -rf -- "$1"
 }
 
@@ -1319,7 +1324,7 @@ _venvw_find_program() {
 _venvw_set_defaults() {
     _venvw_hub="${_venvw_hub:-${VENVFS_HUB:-$HOME/.venvfs}}"
     : "${VIRTUALENVWRAPPER_ENV_BIN_DIR:=bin}" "${VIRTUALENVWRAPPER_PROJECT_FILENAME:=.project}" \
-        "${VIRTUALENVWRAPPER_WORKON_CD:=1}" "${VIRTUALENVWRAPPER_VIRTUALENV:=venvfs-virtualenv}" \
+        "${VIRTUALENVWRAPPER_WORKON_CD:=1}" "${VIRTUALENVWRAPPER_VIRTUALENV:=virtualenvwrapper_virtualenv}" \
         "${VIRTUALENVWRAPPER_VIRTUALENV_CLONE:=virtualenvwrapper_clone}"
     if [ -z "${VIRTUALENVWRAPPER_PYTHON-}" ]; then
         _venvw_find_program python3 || _venvw_find_program python || :

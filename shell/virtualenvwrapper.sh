@@ -145,6 +145,11 @@ virtualenvwrapper_verify_project_home() {
 }
 
 virtualenvwrapper_verify_virtualenv() {
+    if [ "$VIRTUALENVWRAPPER_VIRTUALENV" = virtualenvwrapper_virtualenv ] &&
+        ! _venvw_find_program "$_venvw_program"; then # "command -v" would find shell-init's function
+        _venvw_error "ERROR: virtualenvwrapper could not find $_venvw_program in your path"
+        return 1
+    fi
     virtualenvwrapper_verify_resource "$VIRTUALENVWRAPPER_VIRTUALENV" VIRTUALENVWRAPPER_VIRTUALENV
 }
 
@@ -241,12 +246,29 @@ virtualenvwrapper_clone() {
     place="$target"
     [ "${target%/*}" -ef "$_venvw_hub" ] && place="${target##*/}"
     if _venvw_is_venvfs "$source"; then
-        _venvw_venvfs clone -- "$source" "$place"
+        _venvw_forget "$target" || return
+        _venvw_venvfs clone -- "$source" "$place" && _venvw_copy_beside "$source" "$target"
     elif [ "$place" != "$target" ]; then
         _venvw_venvfs adopt -- "$source" "$place"
     else
         _venvw_copy "$source" "$target"
     fi
+}
+
+# A folder removed by hand leaves an environment in the hub that still has this address.
+_venvw_forget() {
+    local name='' python='' packages='' address=''
+    [ ! -e "$1" ] && [ ! -h "$1" ] || return 0
+    command "$_venvw_program" list | while read -r name python packages address; do
+        [ "$address" != "$1" ] || _venvw_venvfs remove --quiet -n "$name" || return
+    done
+}
+
+# Copies what the user put into a folder with links into the hub, as .project.
+_venvw_copy_beside() {
+    [ ! -h "$1" ] && [ -h "$1/bin" ] || return 0
+    command find "$1" -mindepth 1 -maxdepth 1 ! -type l ! -name lib ! -name .gitignore \
+        -exec cp -a -t "$2/" -- {} +
 }
 
 # Copies an ordinary environment: what names the folder it was made in is changed. Links (bin/python) are
@@ -484,6 +506,15 @@ _venvw_read_plugins() {
             "hint: name another Python in VIRTUALENVWRAPPER_PYTHON"
         return 1
     }
+    case "$VIRTUALENVWRAPPER_PYTHON:$text" in
+    *"
+hook "*) ;;
+    "$WORKON_HOME"/*) # named by mistake: it goes with its environment
+        _venvw_error "virtualenvwrapper: $VIRTUALENVWRAPPER_PYTHON: No module named virtualenvwrapper, and no plugins of it" \
+            "hint: name another Python in VIRTUALENVWRAPPER_PYTHON than that of an environment, or none"
+        return 1
+        ;;
+    esac
     [ -d "${file%/*}" ] || command mkdir -p -- "${file%/*}" 2>/dev/null
     { printf 'python %s\n%s\n' "$VIRTUALENVWRAPPER_PYTHON" "$text" >|"$file"; } 2>/dev/null
     while IFS=' ' read -r key value; do

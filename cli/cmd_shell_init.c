@@ -5,13 +5,16 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "env/helper.h"
 
 static const struct command_help help = {
     .name = "shell-init",
     .synopsis = "bash|zsh|fish",
     .about =
-        "Prints the completion of a shell, and the function that `venvfs python shell` needs, for\n"
-        "its start file:\n\n"
+        "Prints the completion of a shell, the function that `venvfs python shell` needs, and, for\n"
+        "bash and zsh, the commands of virtualenvwrapper (mkvirtualenv, workon, ...), for its start\n"
+        "file. These are read when the first of them is called; where virtualenvwrapper has defined\n"
+        "them already, they stay its own:\n\n"
         "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
         "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
         "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
@@ -26,6 +29,9 @@ static const char bash_text[] =
 static const char python_shell_text[] = /* bash's and zsh's */
 #include "shell/python-shell-sh.inc"
     ;
+static const char wrapper_text[] =
+#include "shell/wrapper-init-sh.inc"
+    ;
 static const char python_shell_fish_text[] =
 #include "shell/python-shell-fish.inc"
     ;
@@ -35,6 +41,13 @@ static const char zsh_text[] =
 static const char fish_text[] =
 #include "shell/completion-fish.inc"
     ;
+
+static void print_wrapper(void)
+{
+    _cleanup_free_ char *share = print_word(helper_dir());
+    printf("_venvw_share=%s\n", share);
+    fputs(wrapper_text, stdout);
+}
 
 int cmd_shell_init(int argc, char **argv)
 {
@@ -52,6 +65,8 @@ int cmd_shell_init(int argc, char **argv)
         if (strcmp(texts[i].shell, operands.v[0]) == 0) {
             fputs(texts[i].text, stdout);
             fputs(texts[i].python_shell, stdout);
+            if (strcmp(texts[i].shell, "fish") != 0)
+                print_wrapper();
             return EXIT_DONE;
         }
     }

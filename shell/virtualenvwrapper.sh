@@ -791,7 +791,7 @@ _venvw_remove() {
     [ -e "$1" ] || [ -h "$1" ] || return 0
     if _venvw_is_venvfs "$1"; then
         _venvw_address "$1"
-        if [ "$_venvw_reply" = "$1" ] || [ "$_venvw_reply" -ef "$1" ] && [ ! -h "$1" ]; then
+        if [ "$_venvw_reply" = "$1" ] || { [ "$_venvw_reply" -ef "$1" ] && [ ! -h "$1" ]; }; then
             command "$_venvw_program" remove --quiet -- "$1" || return
         fi
     fi
@@ -1146,11 +1146,8 @@ EOT
     fi
     printf 'Uninstalling packages:\n'
     printf '  %s\n' "${_venvw_names[@]}"
-    if _venvw_is_venvfs "$VIRTUAL_ENV"; then
-        command "$_venvw_program" uninstall -n "$VIRTUAL_ENV" -- "${_venvw_names[@]}"
-    else
-        "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR/python" -m pip uninstall -y "${_venvw_names[@]}"
-    fi
+    # venvfs does not know of what pip made editable from inside; pip knows of both.
+    "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR/python" -m pip uninstall -y "${_venvw_names[@]}"
 }
 
 # ---- projects ----

@@ -10,14 +10,16 @@
 static const struct command_help help = {
     .name = "shell-init",
     .synopsis = "bash|zsh|fish",
-    .about =
-        "Prints the completion of a shell, the function that `venvfs python shell` needs, and, for\n"
-        "bash and zsh, the commands of virtualenvwrapper (mkvirtualenv, workon, ...), for its start\n"
-        "file. These are read when the first of them is called; where virtualenvwrapper has defined\n"
-        "them already, they stay its own:\n\n"
-        "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
-        "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
-        "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
+    .about = "Prints the completion of a shell, the function that `venvfs python shell` needs, "
+             "and, for\n"
+             "bash and zsh, the commands of virtualenvwrapper (mkvirtualenv, workon, ...), for its "
+             "start\n"
+             "file. These are read when the first of them is called; where virtualenvwrapper has "
+             "defined\n"
+             "them already, they stay its own:\n\n"
+             "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
+             "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
+             "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
     .min = 1,
     .max = 1,
 };

@@ -24,9 +24,9 @@ class Wrapper(unittest.TestCase):
 
     def each(self, script, check, **env):
         for shell, words in SHELLS.items():
-            if shutil.which(shell) is None and shell == "zsh":
-                continue
             with self.subTest(shell=shell):
+                if shell == "zsh" and not shutil.which("zsh"):
+                    self.skipTest("there is no zsh")
                 home = self.box.root / shell
                 home.mkdir()
                 text = f'eval "$(venvfs shell-init {shell})"\n{script}'

@@ -792,7 +792,8 @@ _venvw_remove() {
     if _venvw_is_venvfs "$1"; then
         _venvw_address "$1"
         if [ "$_venvw_reply" = "$1" ] || { [ "$_venvw_reply" -ef "$1" ] && [ ! -h "$1" ]; }; then
-            command "$_venvw_program" remove --quiet -- "$1" || return
+            # As upstream: also one that a process uses, such as a `venvfs warm` of its making.
+            command "$_venvw_program" remove --force --quiet -- "$1" || return
         fi
     fi
     # What lies in a folder beside its links (hooks, .project) goes, too.

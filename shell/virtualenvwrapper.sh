@@ -1147,8 +1147,10 @@ EOT
     fi
     printf 'Uninstalling packages:\n'
     printf '  %s\n' "${_venvw_names[@]}"
-    # venvfs does not know of what pip made editable from inside; pip knows of both.
-    "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR/python" -m pip uninstall -y "${_venvw_names[@]}"
+    # venvfs does not know of what pip made editable from inside. By its name in the hub, since pip
+    # removes nothing that the links of a folder lead to.
+    _venvw_line="$(virtualenvwrapper_cd -- "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR" && pwd -P)" || return
+    "$_venvw_line/python" -m pip uninstall -y "${_venvw_names[@]}"
 }
 
 # ---- projects ----

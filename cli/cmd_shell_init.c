@@ -5,16 +5,21 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "env/helper.h"
 
 static const struct command_help help = {
     .name = "shell-init",
     .synopsis = "[--auto-activate] bash|zsh|fish",
-    .about =
-        "Prints the completion of a shell, and the function that `venvfs python shell` needs, for\n"
-        "its start file:\n\n"
-        "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
-        "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
-        "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
+    .about = "Prints, for a shell's start file, its completion, the function that `venvfs python "
+             "shell`\n"
+             "needs, and for bash and zsh the commands of virtualenvwrapper (mkvirtualenv, workon, "
+             "...).\n"
+             "These are read when the first of them is called; where virtualenvwrapper has defined "
+             "them\n"
+             "already, they stay its own:\n\n"
+             "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
+             "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
+             "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
     .min = 1,
     .max = 1,
 };
@@ -25,6 +30,9 @@ static const char bash_text[] =
     ;
 static const char python_shell_text[] = /* bash's and zsh's */
 #include "shell/python-shell-sh.inc"
+    ;
+static const char wrapper_text[] =
+#include "shell/wrapper-init-sh.inc"
     ;
 static const char python_shell_fish_text[] =
 #include "shell/python-shell-fish.inc"
@@ -41,6 +49,13 @@ static const char zsh_text[] =
 static const char fish_text[] =
 #include "shell/completion-fish.inc"
     ;
+
+static void print_wrapper(void)
+{
+    _cleanup_free_ char *share = print_word(helper_dir());
+    printf("_venvw_share=%s\n", share);
+    fputs(wrapper_text, stdout);
+}
 
 int cmd_shell_init(int argc, char **argv)
 {
@@ -66,6 +81,8 @@ int cmd_shell_init(int argc, char **argv)
             fputs(texts[i].python_shell, stdout);
             if (auto_activate)
                 fputs(texts[i].auto_activate, stdout);
+            if (strcmp(texts[i].shell, "fish") != 0)
+                print_wrapper();
             return EXIT_DONE;
         }
     }

@@ -145,6 +145,11 @@ virtualenvwrapper_verify_project_home() {
 }
 
 virtualenvwrapper_verify_virtualenv() {
+    if [ "$VIRTUALENVWRAPPER_VIRTUALENV" = virtualenvwrapper_virtualenv ] &&
+        ! _venvw_find_program "$_venvw_program"; then # "command -v" would find shell-init's function
+        _venvw_error "ERROR: virtualenvwrapper could not find $_venvw_program in your path"
+        return 1
+    fi
     virtualenvwrapper_verify_resource "$VIRTUALENVWRAPPER_VIRTUALENV" VIRTUALENVWRAPPER_VIRTUALENV
 }
 
@@ -216,9 +221,9 @@ _venvw_site_packages() {
 
 # ---- venvfs ----
 
-# Whether a folder is an environment of the hub or a link to one.
+# Whether a folder is an environment of the hub, a link to one or a folder with links into one.
 _venvw_is_venvfs() {
-    [ -e "$1/bin" ] && [ "$1/.." -ef "$_venvw_hub" ]
+    [ "$1/bin/../.." -ef "$_venvw_hub" ]
 }
 
 _venvw_workon_home_is_hub() {
@@ -230,18 +235,30 @@ _venvw_venvfs() {
     command "$_venvw_program" "$@" >/dev/null
 }
 
+# What VIRTUALENVWRAPPER_VIRTUALENV is where the user has not set it: the options of virtualenv.
+virtualenvwrapper_virtualenv() {
+    command "$_venvw_program" virtualenv "$@"
+}
+
 # What VIRTUALENVWRAPPER_VIRTUALENV_CLONE is where the user has not set it: SRC DST, both paths.
 virtualenvwrapper_clone() {
     local source="${1%/}" target="${2%/}" place=''
     place="$target"
     [ "${target%/*}" -ef "$_venvw_hub" ] && place="${target##*/}"
     if _venvw_is_venvfs "$source"; then
-        _venvw_venvfs clone -- "$source" "$place"
+        _venvw_venvfs clone -- "$source" "$place" && _venvw_copy_beside "$source" "$target"
     elif [ "$place" != "$target" ]; then
         _venvw_venvfs adopt -- "$source" "$place"
     else
         _venvw_copy "$source" "$target"
     fi
+}
+
+# Copies what the user put into a folder with links into the hub, as .project.
+_venvw_copy_beside() {
+    [ ! -h "$1" ] && [ -h "$1/bin" ] || return 0
+    command find "$1" -mindepth 1 -maxdepth 1 ! -type l ! -name lib ! -name .gitignore \
+        -exec cp -a -t "$2/" -- {} +
 }
 
 # Copies an ordinary environment: what names the folder it was made in is changed. Links (bin/python) are
@@ -755,12 +772,13 @@ _venvw_remove() {
     [ -e "$1" ] || [ -h "$1" ] || return 0
     if _venvw_is_venvfs "$1"; then
         _venvw_address "$1"
-        if [ "$_venvw_reply" = "$1" ] || [ "$_venvw_reply" -ef "$1" ] && [ ! -h "$1" ]; then
-            command "$_venvw_program" remove --quiet -- "$1"
-            return
+        if [ "$_venvw_reply" = "$1" ] || { [ "$_venvw_reply" -ef "$1" ] && [ ! -h "$1" ]; }; then
+            # As upstream: also one that a process uses.
+            command "$_venvw_program" remove --force --quiet -- "$1" || return
         fi
     fi
-    # virtualenv's app-data and pip leave nothing that is not the user's
+    # What lies in a folder beside its links (hooks, .project) goes, too.
+    [ -e "$1" ] || [ -h "$1" ] || return 0
     command rm -rf -- "$1"
 }
 
@@ -1110,11 +1128,10 @@ EOT
     fi
     printf 'Uninstalling packages:\n'
     printf '  %s\n' "${_venvw_names[@]}"
-    if [ -L "$VIRTUAL_ENV/bin" ] && [ ! -L "$VIRTUAL_ENV" ]; then # pip takes it for outside
-        command "$_venvw_program" uninstall -n "$VIRTUAL_ENV" -- "${_venvw_names[@]}"
-    else
-        "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR/python" -m pip uninstall -y "${_venvw_names[@]}"
-    fi
+    # venvfs does not know of what pip made editable from inside. By its name in the hub, since pip
+    # removes nothing that the links of a folder lead to.
+    _venvw_line="$(virtualenvwrapper_cd -- "$VIRTUAL_ENV/$VIRTUALENVWRAPPER_ENV_BIN_DIR" && pwd -P)" || return
+    "$_venvw_line/python" -m pip uninstall -y "${_venvw_names[@]}"
 }
 
 # ---- projects ----
@@ -1319,7 +1336,7 @@ _venvw_find_program() {
 _venvw_set_defaults() {
     _venvw_hub="${_venvw_hub:-${VENVFS_HUB:-$HOME/.venvfs}}"
     : "${VIRTUALENVWRAPPER_ENV_BIN_DIR:=bin}" "${VIRTUALENVWRAPPER_PROJECT_FILENAME:=.project}" \
-        "${VIRTUALENVWRAPPER_WORKON_CD:=1}" "${VIRTUALENVWRAPPER_VIRTUALENV:=venvfs-virtualenv}" \
+        "${VIRTUALENVWRAPPER_WORKON_CD:=1}" "${VIRTUALENVWRAPPER_VIRTUALENV:=virtualenvwrapper_virtualenv}" \
         "${VIRTUALENVWRAPPER_VIRTUALENV_CLONE:=virtualenvwrapper_clone}"
     if [ -z "${VIRTUALENVWRAPPER_PYTHON-}" ]; then
         _venvw_find_program python3 || _venvw_find_program python || :

@@ -1,1 +1,1 @@
-/tmp/wt-wrapper/python/virtualenvwrapper_plugins.py
+../python/virtualenvwrapper_plugins.py

@@ -10,16 +10,14 @@
 static const struct command_help help = {
     .name = "shell-init",
     .synopsis = "[--auto-activate] bash|zsh|fish",
-    .about = "Prints, for a shell's start file, its completion, the function that `venvfs python "
-             "shell`\n"
-             "needs, and for bash and zsh the commands of virtualenvwrapper (mkvirtualenv, workon, "
-             "...).\n"
-             "These are read when the first of them is called; where virtualenvwrapper has defined "
-             "them\n"
-             "already, they stay its own:\n\n"
-             "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
-             "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
-             "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
+    .about =
+        "Prints, for the start file of a shell, its completion, the function that venvfs python\n"
+        "shell needs, and the commands of virtualenvwrapper (mkvirtualenv, workon, ...). These\n"
+        "are read when the first is called; where virtualenvwrapper has defined them already,\n"
+        "they stay its own:\n\n"
+        "  eval \"$(venvfs shell-init bash)\"       in ~/.bashrc\n"
+        "  eval \"$(venvfs shell-init zsh)\"        in ~/.zshrc, after compinit\n"
+        "  venvfs shell-init fish | source        in ~/.config/fish/config.fish",
     .min = 1,
     .max = 1,
 };
@@ -31,8 +29,11 @@ static const char bash_text[] =
 static const char python_shell_text[] = /* bash's and zsh's */
 #include "shell/python-shell-sh.inc"
     ;
-static const char wrapper_text[] =
+static const char wrapper_text[] = /* bash's and zsh's */
 #include "shell/wrapper-init-sh.inc"
+    ;
+static const char wrapper_fish_text[] =
+#include "shell/wrapper-init-fish.inc"
     ;
 static const char python_shell_fish_text[] =
 #include "shell/python-shell-fish.inc"
@@ -50,20 +51,16 @@ static const char fish_text[] =
 #include "shell/completion-fish.inc"
     ;
 
-static void print_wrapper(void)
-{
-    _cleanup_free_ char *share = print_word(helper_dir());
-    printf("_venvw_share=%s\n", share);
-    fputs(wrapper_text, stdout);
-}
-
 int cmd_shell_init(int argc, char **argv)
 {
     static const struct {
-        const char *shell, *text, *python_shell, *auto_activate;
-    } texts[] = {{"bash", bash_text, python_shell_text, auto_text},
-                 {"zsh", zsh_text, python_shell_text, auto_text},
-                 {"fish", fish_text, python_shell_fish_text, auto_fish_text}};
+        const char *shell, *text, *python_shell, *auto_activate, *wrapper, *assignment;
+    } texts[] = {
+        {"bash", bash_text, python_shell_text, auto_text, wrapper_text, "_venvw_share="},
+        {"zsh", zsh_text, python_shell_text, auto_text, wrapper_text, "_venvw_share="},
+        {"fish", fish_text, python_shell_fish_text, auto_fish_text, wrapper_fish_text,
+         "set -g _venvw_share "},
+    };
     bool auto_activate = false;
     const struct option_spec specs[] = {
         {0, "auto-activate", OPTION_FLAG, &auto_activate, NULL,
@@ -81,8 +78,9 @@ int cmd_shell_init(int argc, char **argv)
             fputs(texts[i].python_shell, stdout);
             if (auto_activate)
                 fputs(texts[i].auto_activate, stdout);
-            if (strcmp(texts[i].shell, "fish") != 0)
-                print_wrapper();
+            _cleanup_free_ char *share = print_word(helper_dir());
+            printf("%s%s\n", texts[i].assignment, share);
+            fputs(texts[i].wrapper, stdout);
             return EXIT_DONE;
         }
     }

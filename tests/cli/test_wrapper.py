@@ -64,6 +64,35 @@ class Wrapper(unittest.TestCase):
         done = harness.run(["bash", "--norc", "-c", script], env=self.box.env)
         self.assertEqual((done.stdout, done.stderr), ("offered\n", ""))
 
+    def test_fish(self):
+        if not shutil.which("fish"):
+            self.skipTest("there is no fish")
+        home = self.box.root / "my fish"
+        (home / "hooks").mkdir(parents=True)
+        for hook in ("postactivate", "predeactivate", "postdeactivate"):
+            (home / "hooks" / hook).write_text(f'echo "{hook} ${{VIRTUAL_ENV##*/}}"\n')
+        script = "\n".join([
+            "venvfs shell-init fish | source",
+            "mkvirtualenv --no-seed one >/dev/null", "cdvirtualenv", 'echo "= $PWD"',
+            "cdsitepackages", 'echo "= $PWD"',
+            "mkproject --no-seed proj >/dev/null", 'echo "= $PWD"', "cd /", "workon one >/dev/null",
+            "workon proj", 'echo "= $VIRTUAL_ENV $PWD"', 'python -c "import sys; print(sys.prefix)"',
+            "deactivate", 'echo "= $VIRTUAL_ENV"', "functions -q deactivate; or echo gone",
+            "workon nowhere; echo $status", "mktmpenv --no-seed >/dev/null", "set tmp $VIRTUAL_ENV",
+            "test -d $tmp; and deactivate >/dev/null; test -e $tmp; or echo removed",
+            'echo "= "(complete -C "workon o")', "rmvirtualenv one proj >/dev/null", "lsvirtualenv -b"])
+        done = harness.run(["fish", "--no-config", "-c", script], cwd=home, env={
+            **self.box.env, "WORKON_HOME": str(home / "envs"), "PROJECT_HOME": str(home),
+            "VIRTUALENVWRAPPER_HOOK_DIR": str(home / "hooks")})
+        minor = harness.run([harness.default_python(), "-c",
+                             "import sys; print('%d.%d' % sys.version_info[:2])"]).stdout.strip()
+        env = home / "envs" / "proj"
+        lines = [line for line in done.stdout.splitlines() if line]
+        self.assertEqual(lines, [
+            f"= {home}/envs/one", f"= {home}/envs/one/lib/python{minor}/site-packages", f"= {home}/proj",
+            "predeactivate one", "postdeactivate ", "postactivate proj", f"= {env} {home}/proj", str(env),
+            "predeactivate proj", "postdeactivate ", "= ", "gone", "1", "removed", "= one"], done.stderr)
+
 
 if __name__ == "__main__":
     harness.main()

@@ -8,6 +8,7 @@ function _venvw_run
         _venvw_program=venvfs
         _venvw_hub="${VENVFS_HUB:-$HOME/.venvfs}"
         _venvw_active="${VIRTUAL_ENV-}"
+        [ -z "$_venvw_active" ] || PATH="${PATH#"$_venvw_active/bin:"}" # else its Python is asked for plugins
         . "$_venvw_share/virtualenvwrapper.sh" || exit
         if [ -n "$_venvw_active" ] && [ -r "$_venvw_active/bin/activate" ]; then
             . "$_venvw_active/bin/activate"

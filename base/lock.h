@@ -16,6 +16,12 @@ int lock_file(const char *path, enum lock_mode mode, bool wait);
  * the file has that byte: as many independent locks as there are numbers, and nothing to clean up.
  * Otherwise as lock_file(). */
 int lock_byte(const char *path, uint64_t offset, bool wait);
+/* The same of a file that is open for reading and writing, without waiting: many bytes may be
+ * locked by one descriptor, until it is closed or each is unlocked. -EAGAIN. */
+int lock_byte_of(int fd, uint64_t offset, enum lock_mode mode);
+void unlock_byte_of(int fd, uint64_t offset);
+/* 1: another descriptor has the byte locked, in either mode; 0: none has. */
+int lock_byte_is_held(int fd, uint64_t offset);
 /* Changes the mode of a lock already held; may block or -EAGAIN as above. */
 int lock_convert(int fd, enum lock_mode mode, bool wait);
 

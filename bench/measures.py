@@ -25,6 +25,7 @@ REGISTERED = (
     Measure("life", "life", True, "what changes of an environment take, and how often they wait for the disk"),
     Measure("scale", "life", True, "more than a thousand environments in one hub"),
     Measure("message", "life", True, "the daemon's CPU time for a message of each kind"),
+    Measure("shell", "shells", True, "mkvirtualenv, workon beside virtualenvwrapper's; the hook of a prompt"),
     Measure("fleet", "fleet", False, "two environments of each lock filled by pip alone, settled (half an hour)"),
     Measure("fleet-uv", "fleet", False, "two environments of each lock: bytes and inodes beside uv's (gigabytes)"),
 )

@@ -38,9 +38,7 @@ static void refuse_second(struct installed_dist *d, const struct installed_dist 
 
 static bool same_name(const struct installed_dist *a, const struct installed_dist *b)
 {
-    _cleanup_free_ char *na = dist_name_normalise(a->name);
-    _cleanup_free_ char *nb = dist_name_normalise(b->name);
-    return strcmp(na, nb) == 0;
+    return dist_name_compare(a->name, b->name) == 0;
 }
 
 static void refuse_seconds(struct installed *in)

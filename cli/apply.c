@@ -80,6 +80,28 @@ void apply_interp(struct apply *a, struct interp *interp)
     a->interp = interp;
 }
 
+int apply_begin(struct apply *a, struct session *s, struct interp *interp, struct verror *err)
+{
+    a->session = s;
+    a->next = manifest_new();
+    apply_interp(a, interp);
+    remember_compile(a);
+    int r = session_store(s, err);
+    return r < 0 ? r : store_lock_shared(s->store, err);
+}
+
+int apply_begin_env(struct apply *a, const char *name, const char *address, struct verror *err)
+{
+    int r = session_create_env(a->session, name, &a->env, err);
+    if (r < 0)
+        return r;
+    a->created = true;
+    interrupt_removes(a->env->dir);
+    free(a->next->address);
+    a->next->address = xstrdup(address);
+    return 0;
+}
+
 /* The environment's folder, and the store's lock. */
 static int begin_create(struct apply *a, struct session *s, const char *name, struct verror *err)
 {
@@ -284,11 +306,9 @@ static void merge_package(struct store *store, struct manifest *m, const struct 
 
 static bool answered(const struct lock_result *result, const char *normalised)
 {
-    for (size_t i = 0; i < result->n_packages; i++) {
-        _cleanup_free_ char *name = dist_name_normalise(result->packages[i].name);
-        if (strcmp(name, normalised) == 0)
+    for (size_t i = 0; i < result->n_packages; i++)
+        if (dist_name_compare(result->packages[i].name, normalised) == 0)
             return true;
-    }
     return false;
 }
 

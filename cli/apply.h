@@ -52,6 +52,11 @@ void apply_release(struct apply *a);
  */
 int apply_create(struct apply *a, struct session *s, const char *name, struct interp *interp,
                  const char *address, const char *prompt, struct verror *err);
+/* A new one whose name hangs on what is in it: the next manifest for an interpreter (taken over),
+ * with the store locked; and, when its packages are known, its environment. -EEXIST: there is one.
+ */
+int apply_begin(struct apply *a, struct session *s, struct interp *interp, struct verror *err);
+int apply_begin_env(struct apply *a, const char *name, const char *address, struct verror *err);
 /* A new one with the packages, interpreter and options of a manifest, bound to no project. */
 int apply_create_like(struct apply *a, struct session *s, const char *name,
                       const struct manifest *like, const char *address, const char *prompt,

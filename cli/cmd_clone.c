@@ -84,6 +84,23 @@ static int clone(struct session *s, const struct clone *o, struct env *from,
     return r;
 }
 
+/* An environment whose link at this address was removed keeps its name and its generations. */
+static void take_free_name(const struct session *s, struct env_place *p)
+{
+    _cleanup_free_ char *stem = xstrdup(p->name);
+    for (unsigned i = 2; p->link; i++) {
+        struct env *env;
+        size_t n;
+        int r = env_glance(&s->home, p->name, &env, &n, NULL);
+        if (r == -ENOENT)
+            return;
+        if (r == 0)
+            env_free(env);
+        free(p->name);
+        p->name = xasprintf("%s-%u", stem, i);
+    }
+}
+
 static int run(struct session *s, const struct clone *o, const char *given, const char *word,
                const char *target, struct verror *err)
 {
@@ -93,6 +110,8 @@ static int run(struct session *s, const struct clone *o, const char *given, cons
     int r = given ? session_select(s, given, &name, err) : session_select_word(s, word, &name, err);
     if (r == 0)
         r = env_place_find(s, target, &p, err);
+    if (r == 0)
+        take_free_name(s, &p);
     if (r == 0 && strcmp(p.name, name) == 0)
         r = verror_set(err, EEXIST, "environment %s cannot be a clone of itself", name);
     if (r == 0)

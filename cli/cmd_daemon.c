@@ -25,13 +25,14 @@ static const struct command_help up_help = {
 int cmd_daemon(int argc, char **argv)
 {
     enum { NOT_GIVEN = 5000 };
-    size_t number = NOT_GIVEN, fuse = NOT_GIVEN;
+    size_t number = NOT_GIVEN, fuse = NOT_GIVEN, succession = NOT_GIVEN;
     const char *env = NULL, *address = NULL;
     const struct option_spec specs[] = {
         {0, "ready-fd", OPTION_NUMBER, &number, "N", "write one line there when it serves"},
         {0, "fuse-fd", OPTION_NUMBER, &fuse, "N", NULL}, /* these three: fs/private.h */
         {0, "environment", OPTION_STRING, &env, "ENV", NULL},
         {0, "address", OPTION_STRING, &address, "DIR", NULL},
+        {0, "succeed", OPTION_NUMBER, &succession, "N", NULL}, /* fs/guardian.h */
         OPTIONS_END,
     };
     _cleanup_words_ struct words operands = {0};
@@ -40,10 +41,14 @@ int cmd_daemon(int argc, char **argv)
     int r = options_parse(&daemon_help, specs, argc, argv, &operands);
     if (r != OPTIONS_GO)
         return r;
-    int ready = number == NOT_GIVEN ? open("/dev/null", O_WRONLY | O_CLOEXEC) : (int)number;
+    int ready = succession != NOT_GIVEN ? -1
+                : number == NOT_GIVEN   ? open("/dev/null", O_WRONLY | O_CLOEXEC)
+                                        : (int)number;
     r = session_open(&s, &err);
     if (r == 0 && fuse != NOT_GIVEN && env && address)
         r = private_serve(&s.home, env, address, (int)fuse, ready, &err);
+    else if (r == 0 && succession != NOT_GIVEN)
+        r = daemon_succeed(&s.home, (int)succession, &err);
     else if (r == 0)
         r = daemon_run(&s.home, ready, &err);
     return r < 0 ? print_error(&err) : EXIT_DONE;

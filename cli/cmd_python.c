@@ -1,9 +1,16 @@
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "base/mem.h"
 #include "cli/commands.h"
 #include "cli/facts.h"
 #include "cli/options.h"
 #include "cli/print.h"
+#include "cli/pyenv_front.h"
 #include "cli/session.h"
+#include "env/envs.h"
 
 static const struct command_help list_help = {
     .name = "python list",
@@ -96,12 +103,73 @@ static int find_main(int argc, char **argv)
     return EXIT_DONE;
 }
 
-int cmd_python(int argc, char **argv)
+static int may_go(const char *prefix, struct verror *err);
+
+static int selection_main(int argc, char **argv)
 {
-    static const struct command commands[] = {
+    _cleanup_free_ char *root = pyenv_root();
+    struct front f = {.root = root, .may_go = may_go};
+    return front_run(&f, pyenv_command_find(argv[0]), argc, argv);
+}
+
+static bool is_below(const char *path, const char *folder)
+{
+    size_t n = strlen(folder);
+    return path && strncmp(path, folder, n) == 0 && path[n] == '/';
+}
+
+/* Environments whose interpreter is in this installation would stop working. */
+static int may_go(const char *prefix, struct verror *err)
+{
+    _cleanup_session_ struct session s = SESSION_INIT;
+    char **names = NULL, real[PATH_MAX];
+    size_t n = 0;
+    if (!realpath(prefix, real))
+        return verror_errno(err, errno, "%s", prefix);
+    int r = session_open(&s, err);
+    if (r == 0)
+        r = env_list(&s.home, &names, &n, err);
+    for (size_t i = 0; i < n && r == 0; i++) {
+        struct env *env = NULL;
+        size_t n_packages;
+        if (env_glance(&s.home, names[i], &env, &n_packages, NULL) < 0)
+            continue;
+        const struct manifest *m = env->manifest;
+        if (is_below(m->executable, prefix) || is_below(m->base_executable, real)) {
+            verror_set(err, EBUSY, "the environment %s uses %s", names[i], m->executable);
+            r = verror_hint(err,
+                            "venvfs sync -n %s -p PY gives it another interpreter; -f removes "
+                            "this one all the same",
+                            names[i]);
+        }
+        env_free(env);
+    }
+    env_list_free(names, n);
+    return r;
+}
+
+/* The table of commands here, and behind them those that pyenv has, too. */
+static size_t all_commands(struct command *ret)
+{
+    static const struct command own[] = {
         {"list", "list interpreters", list_main, false},
         {"find", "print the interpreter that a spec means", find_main, false},
     };
-    return commands_group("python", "Lists and finds interpreters.", commands, ARRAY_SIZE(commands),
-                          argc, argv);
+    size_t n = 0;
+    for (; n < ARRAY_SIZE(own); n++)
+        ret[n] = own[n];
+    for (const struct pyenv_command *c = pyenv_commands; c->name; c++)
+        if (c->place != IN_PYENV)
+            ret[n++] =
+                (struct command){c->name, c->summary, selection_main, c->place == IN_BOTH_HIDDEN};
+    return n;
+}
+
+int cmd_python(int argc, char **argv)
+{
+    enum { MAX_COMMANDS = 64 };
+    struct command table[MAX_COMMANDS];
+    return commands_group("python",
+                          "Lists, finds, selects and installs interpreters, by pyenv's rules.",
+                          table, all_commands(table), argc, argv);
 }

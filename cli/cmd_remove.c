@@ -78,8 +78,10 @@ static int remove_env(struct session *s, const char *word, const char *name, boo
     _cleanup_free_ char *address = xstrdup(env->manifest->address);
     bool plain = fallback_owns(&s->home, name, address);
     r = hide_env(&s->home, name, true, err);
-    if (r == 0)
+    if (r == 0) {
+        session_end_use(s, env->manifest);
         r = env_remove(env, err);
+    }
     env_free(env);
     if (r < 0)
         return r;

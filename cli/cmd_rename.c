@@ -9,6 +9,7 @@
 #include "cli/fallback.h"
 #include "cli/in_use.h"
 #include "cli/link.h"
+#include "cli/linked_folder.h"
 #include "cli/print.h"
 #include "cli/show_env.h"
 
@@ -129,7 +130,11 @@ static int show_plain(struct apply *a, const struct reach *reach, struct verror 
 static int show(struct apply *a, const struct reach *reach, struct verror *err)
 {
     const struct home *home = &a->session->home;
-    if (link_remove(home, reach->old_address, reach->old_name)) {
+    if (linked_folder_is(reach->old_address)) {
+        int r = linked_folder_make(home, a->env, err);
+        if (r < 0)
+            return r;
+    } else if (link_remove(home, reach->old_address, reach->old_name)) {
         int r = link_make(home, reach->old_address, a->env->name, err);
         if (r < 0)
             return r;

@@ -117,6 +117,24 @@ static int no_images(const struct env *env, const struct manifest *m,
                        first->version);
 }
 
+/* An image that the current generation shows, too, only has to be there: damage in it is nothing
+ * that a rollback brings, and to read all of a large environment takes as long as all the rest. */
+static int check_image(struct store *store, struct manifest *now, const struct manifest_package *p,
+                       struct verror *err)
+{
+    const struct manifest_package *same = manifest_find(now, p->normalised);
+    struct image *image = NULL;
+    if (same && same->image.number == p->image.number &&
+        sha256_equal(&same->image.id, &p->image.id)) {
+        _cleanup_free_ char *path = store_image_path(store, &p->image);
+        if (access(path, F_OK) == 0)
+            return 0;
+    }
+    int r = store_image_open(store, &p->image, &image, err);
+    image_unref(image);
+    return r;
+}
+
 /* Damaged images are an error of their own. */
 static int check_images(struct store *store, const struct env *env, const struct manifest *m,
                         struct verror *err)
@@ -124,9 +142,7 @@ static int check_images(struct store *store, const struct env *env, const struct
     const struct manifest_package *first = NULL;
     size_t missing = 0;
     for (size_t i = 0; i < m->n_packages; i++) {
-        struct image *image = NULL;
-        int r = store_image_open(store, &m->packages[i].image, &image, err);
-        image_unref(image);
+        int r = check_image(store, env->manifest, &m->packages[i], err);
         if (r == -ENOENT) {
             verror_release(err);
             first = first ? first : &m->packages[i];

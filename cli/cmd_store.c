@@ -8,39 +8,9 @@
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print.h"
-#include "cli/session.h"
+#include "cli/store_command.h"
 #include "env/interp.h"
-#include "fs/control.h"
 #include "wheel/wheel.h"
-
-/* What each sub-command has: parsed options and an open store. */
-struct store_command {
-    struct session s;
-    bool json, fast, no_compile, dry_run;
-    const char *python;
-    size_t jobs, level;
-    struct words operands;
-};
-
-static int run(const struct command_help *help, const struct option_spec *specs,
-               struct store_command *c, int (*act)(struct store_command *, struct verror *),
-               int argc, char **argv)
-{
-    _cleanup_verror_ struct verror err = VERROR_INIT;
-    int r = options_parse(help, specs, argc, argv, &c->operands);
-    if (r == OPTIONS_GO) {
-        r = session_open(&c->s, &err);
-        if (r == 0)
-            r = session_store(&c->s, &err);
-        if (r == 0)
-            r = act(c, &err);
-        if (r < 0)
-            r = print_error(&err);
-    }
-    session_release(&c->s);
-    words_release(&c->operands);
-    return r;
-}
 
 /* ---- add ---- */
 
@@ -106,7 +76,7 @@ static int add_main(int argc, char **argv)
         {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
         OPTIONS_END,
     };
-    return run(&help, specs, &c, add, argc, argv);
+    return store_command_run(&help, specs, &c, add, argc, argv);
 }
 
 /* ---- ls ---- */
@@ -165,7 +135,7 @@ static int ls_main(int argc, char **argv)
         {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
         OPTIONS_END,
     };
-    return run(&help, specs, &c, ls, argc, argv);
+    return store_command_run(&help, specs, &c, ls, argc, argv);
 }
 
 /* ---- stats ---- */
@@ -216,25 +186,16 @@ static int stats_main(int argc, char **argv)
         {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
         OPTIONS_END,
     };
-    return run(&help, specs, &c, stats, argc, argv);
+    return store_command_run(&help, specs, &c, stats, argc, argv);
 }
 
 /* ---- verify ---- */
-
-static void problem(const char *line, void *arg)
-{
-    json_t *array = arg;
-    if (array)
-        json_array_append_new(array, json_string(line));
-    else
-        printf("%s\n", line);
-}
 
 static int verify(struct store_command *c, struct verror *err)
 {
     json_t *array = c->json ? json_array() : NULL;
     uint64_t n = 0;
-    int r = store_verify(c->s.store, !c->fast, problem, array, &n, err);
+    int r = store_verify(c->s.store, !c->fast, store_command_problem, array, &n, err);
     if (r < 0) {
         json_decref(array);
         return r;
@@ -262,30 +223,10 @@ static int verify_main(int argc, char **argv)
         {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
         OPTIONS_END,
     };
-    return run(&help, specs, &c, verify, argc, argv);
+    return store_command_run(&help, specs, &c, verify, argc, argv);
 }
 
 /* ---- optimize ---- */
-
-static void waiting(void *arg)
-{
-    (void)arg;
-    print_note("waiting for commands that use the store");
-}
-
-/* A running daemon has the old packs open: their space comes back when it closes them. */
-static void tell_daemon(const struct session *s)
-{
-    _cleanup_verror_ struct verror err = VERROR_INIT;
-    struct control *control;
-    json_t *answer = NULL;
-    if (control_connect(&s->home, &control, &err) < 0)
-        return;
-    if (control_call(control, json_pack("{s:s}", "do", "repacked"), &answer, &err) < 0)
-        print_note("the daemon keeps the old packs open until it ends: %s", verror_message(&err));
-    json_decref(answer);
-    control_close(control);
-}
 
 static json_t *sizes_json(const struct store_optimize_sizes *s)
 {
@@ -332,8 +273,8 @@ static int optimize(struct store_command *c, struct verror *err)
         .jobs = c->jobs,
         .dry_run = c->dry_run,
         .progress = progress_new(c->dry_run ? "estimating" : "optimizing", print_quiet()),
-        .problem = problem,
-        .waiting = waiting,
+        .problem = store_command_problem,
+        .waiting = store_command_waiting,
         .arg = lines,
     };
     int r = store_optimize(c->s.store, &options, &res, err);
@@ -343,7 +284,7 @@ static int optimize(struct store_command *c, struct verror *err)
         return r;
     }
     if (!c->dry_run && !res.nothing)
-        tell_daemon(&c->s);
+        store_command_tell_daemon(&c->s);
     if (c->json)
         print_json(json_pack(
             "{s:b, s:b, s:o, s:o, s:I, s:I, s:I, s:I, s:I, s:I, s:o}", "nothing", res.nothing,
@@ -376,7 +317,7 @@ static int optimize_main(int argc, char **argv)
         {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
         OPTIONS_END,
     };
-    return run(&help, specs, &c, optimize, argc, argv);
+    return store_command_run(&help, specs, &c, optimize, argc, argv);
 }
 
 /* ---- path ---- */
@@ -402,7 +343,7 @@ static int path_main(int argc, char **argv)
         {0, "json", OPTION_FLAG, &c.json, NULL, "print JSON"},
         OPTIONS_END,
     };
-    return run(&help, specs, &c, path, argc, argv);
+    return store_command_run(&help, specs, &c, path, argc, argv);
 }
 
 int cmd_store(int argc, char **argv)
@@ -413,6 +354,9 @@ int cmd_store(int argc, char **argv)
         {"stats", "count packages, files and bytes", stats_main, false},
         {"verify", "check everything for damage", verify_main, false},
         {"optimize", "rewrite the packs to take less disk", optimize_main, false},
+        {"gc", "remove what no environment has", store_gc_main, false},
+        {"pin", "keep a package that no environment has", store_pin_main, false},
+        {"unpin", "keep it no longer", store_unpin_main, false},
         {"path", "print the store's folder", path_main, false},
     };
     return commands_group("store", "Adds to, lists and verifies the store.", commands,

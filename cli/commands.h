@@ -22,6 +22,9 @@ int commands_group(const char *name, const char *about, const struct command *co
                    int argc, char **argv);
 
 int cmd_create(int argc, char **argv);
+int cmd_venv(int argc, char **argv);
+int cmd_pyvenv(int argc, char **argv);
+int cmd_virtualenv(int argc, char **argv);
 int cmd_adopt(int argc, char **argv);
 int cmd_install(int argc, char **argv);
 int cmd_uninstall(int argc, char **argv);
@@ -40,13 +43,18 @@ int cmd_warm(int argc, char **argv);
 int cmd_rename(int argc, char **argv);
 int cmd_remove(int argc, char **argv);
 int cmd_run(int argc, char **argv);
+int cmd_shell(int argc, char **argv);
+int cmd_tool(int argc, char **argv);
 int cmd_status(int argc, char **argv);
 int cmd_doctor(int argc, char **argv);
 int cmd_store(int argc, char **argv);
 int cmd_python(int argc, char **argv);
+int cmd_pyenv(int argc, char **argv);
 int cmd_export(int argc, char **argv);
 int cmd_materialize(int argc, char **argv);
 int cmd_shell_init(int argc, char **argv);
+/* `tool run` by its short name, a link to the program. */
+int cmd_venvfsx(int argc, char **argv);
 int cmd_daemon(int argc, char **argv);
 int cmd_up(int argc, char **argv);
 

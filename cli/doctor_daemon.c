@@ -161,6 +161,13 @@ static bool is_routine(const char *line)
            (strncmp(text, "venvfs ", 7) == 0 && strstr(text, " serves "));
 }
 
+/* Follows "the daemon before was killed", which tells it all. */
+static bool is_takeover(const char *line)
+{
+    const char *text = log_text(line);
+    return strncmp(text, "venvfs ", 7) == 0 && strstr(text, " goes on with ");
+}
+
 /* What of the log is worth telling: of a daemon that runs, the last lines since its start; else why
  * the last one did not start, which a command's own message follows. */
 struct tail {
@@ -175,7 +182,7 @@ static void see_line(struct tail *t, const char *line)
     if (failed || is_routine(line))
         *t = (struct tail){.failed = failed};
     t->n += failed || !is_routine(line);
-    if (is_routine(line) || (t->failed && !failed))
+    if (is_routine(line) || is_takeover(line) || (t->failed && !failed))
         return;
     memmove(t->lines, t->lines + 1, (LINES_SHOWN - 1) * sizeof(*t->lines));
     t->lines[LINES_SHOWN - 1] = line;

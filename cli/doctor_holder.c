@@ -81,6 +81,19 @@ static void tell(struct doctor *d, const struct env *env, const char *path, long
     doctor_about(f, env->name, path);
 }
 
+/* Among those of one path. The daemon's guardian has all that the daemon has (fs/guardian.h). */
+static bool has_daemon(const struct doctor_holders *all, const struct doctor_holder *one,
+                       long daemon)
+{
+    const struct doctor_holder *end = all->v + all->n;
+    while (one > all->v && by_path(one - 1, one) == 0)
+        one--;
+    for (const struct doctor_holder *h = one; h < end && by_path(h, one) == 0; h++)
+        if (h->pid == daemon)
+            return true;
+    return false;
+}
+
 void doctor_holder(struct doctor *d, const struct env *env, struct doctor_holders *holders)
 {
     _cleanup_free_ char *upper = env_upper(env);
@@ -93,7 +106,7 @@ void doctor_holder(struct doctor *d, const struct env *env, struct doctor_holder
     const struct doctor_holder key = {.path = real};
     const struct doctor_holder *h =
         real && holders->n ? bsearch(&key, holders->v, holders->n, sizeof(key), by_path) : NULL;
-    if (h && h->pid != d->daemon && !holders->daemon_hidden)
+    if (h && !has_daemon(holders, h, d->daemon) && !holders->daemon_hidden)
         tell(d, env, path, h->pid);
 }
 

@@ -9,6 +9,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "cli/linked_folder.h"
 #include "cli/session.h"
 
 int link_free(const struct home *home, const char *path, struct verror *err)
@@ -47,6 +48,8 @@ int link_make(const struct home *home, const char *path, const char *env_name, s
 bool link_remove(const struct home *home, const char *path, const char *env_name)
 {
     char target[1];
+    if (linked_folder_remove(home, path, env_name))
+        return true;
     if (readlink(path, target, sizeof(target)) < 0)
         return false; /* the hub's own folder, or plain files */
     _cleanup_free_ char *name = env_name_of_path(home, path);

@@ -12,7 +12,8 @@
 int link_free(const struct home *home, const char *path, struct verror *err);
 /* Makes or replaces the link, by rename, and the folders above it. */
 int link_make(const struct home *home, const char *path, const char *env_name, struct verror *err);
-/* Removes it when it is a link to HUB/NAME. Returns whether it did. */
+/* Removes it when it is a link to HUB/NAME, or a linked folder of that environment. Returns whether
+ * it did. */
 bool link_remove(const struct home *home, const char *path, const char *env_name);
 
 #endif

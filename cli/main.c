@@ -6,6 +6,7 @@
 
 #include "base/cleanup.h"
 #include "base/mem.h"
+#include "base/path.h"
 #include "cli/commands.h"
 #include "cli/options.h"
 #include "cli/print.h"
@@ -16,6 +17,9 @@ static int cmd_version(int argc, char **argv);
 
 static const struct command commands[] = {
     {"create", "make an environment, empty or from a lock", cmd_create, false},
+    {"venv", "make environments with the options of python -m venv", cmd_venv, false},
+    {"virtualenv", "make an environment with the options of virtualenv", cmd_virtualenv, false},
+    {"pyvenv", "the old name of venv", cmd_pyvenv, true},
     {"adopt", "make an environment of an existing venv", cmd_adopt, false},
     {"install", "install packages into an environment", cmd_install, false},
     {"uninstall", "take packages out of an environment", cmd_uninstall, false},
@@ -32,10 +36,13 @@ static const struct command commands[] = {
     {"rename", "give an environment another name", cmd_rename, false},
     {"remove", "remove environments", cmd_remove, false},
     {"run", "run a command in an environment", cmd_run, false},
+    {"shell", "start a shell in an environment", cmd_shell, false},
+    {"tool", "run a program of a package without installing it", cmd_tool, false},
     {"status", "show the daemon and its mounts", cmd_status, false},
     {"doctor", "say what is wrong and what mends it", cmd_doctor, false},
     {"store", "add to, list and verify the store", cmd_store, false},
-    {"python", "list and find interpreters", cmd_python, false},
+    {"python", "list, find, select and install interpreters", cmd_python, false},
+    {"pyenv", "the commands of pyenv", cmd_pyenv, false},
     {"materialize", "write an environment out as plain files", cmd_materialize, false},
     {"export", "write an environment's packages down", cmd_export, false},
     {"shell-init", "print the completion of a shell", cmd_shell_init, false},
@@ -99,7 +106,8 @@ static void print_group(FILE *stream, const char *name, const char *about,
 {
     fprintf(stream, "Usage: venvfs %s COMMAND [options]\n\n%s\n\nCommands:\n", name, about);
     for (size_t i = 0; i < n; i++)
-        fprintf(stream, "  %-13s %s\n", table[i].name, table[i].summary);
+        if (!table[i].hidden)
+            fprintf(stream, "  %-14s %s\n", table[i].name, table[i].summary);
 }
 
 int commands_group(const char *name, const char *about, const struct command *table, size_t n,
@@ -154,6 +162,8 @@ static int cmd_version(int argc, char **argv)
 
 static int run(int argc, char **argv)
 {
+    if (argc && strcmp(path_basename(argv[0]), "venvfsx") == 0)
+        return cmd_venvfsx(argc, argv);
     if (argc < 2) {
         print_overview(stderr);
         return EXIT_USAGE;
@@ -175,10 +185,24 @@ static int run(int argc, char **argv)
     return commands_dispatch(commands, ARRAY_SIZE(commands), "", argc, argv);
 }
 
+/* Called venvfs-COMMAND, through a link, it is that command. */
+static int run_as(int argc, char **argv)
+{
+    static const char prefix[] = "venvfs-";
+    const char *name = argc ? path_basename(argv[0]) : "";
+    if (strncmp(name, prefix, sizeof(prefix) - 1) != 0)
+        return run(argc, argv);
+    name += sizeof(prefix) - 1;
+    for (size_t i = 0; i < ARRAY_SIZE(commands); i++)
+        if (strcmp(name, commands[i].name) == 0)
+            return commands[i].run(argc, argv);
+    return unknown_command(commands, ARRAY_SIZE(commands), "", name);
+}
+
 int main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
     /* A closed pipe is an error of write(), not the end of a command that holds a claim. */
     signal(SIGPIPE, SIG_IGN);
-    return print_finish(run(argc, argv));
+    return print_finish(run_as(argc, argv));
 }

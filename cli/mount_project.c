@@ -12,10 +12,11 @@
 #include "cli/editables.h"
 #include "cli/fallback.h"
 #include "cli/link.h"
+#include "cli/linked_folder.h"
 #include "cli/print.h"
 #include "env/project.h"
 #include "env/project_git.h"
-#include "env/pyenv.h"
+#include "env/version_file.h"
 
 /* pyenv's and uv's rule: the file counts for its folder and all below. */
 static bool has_python_version(const char *dir)
@@ -78,6 +79,11 @@ static int open_clone(struct apply *a, struct session *s, const struct opening *
         r = apply_load_interp(s, from, &interp, err);
     if (r == 0)
         r = apply_create(a, s, o->name, interp, o->address, from->manifest->prompt, err);
+    /* Until the store's lock was held, what it had might be replaced and collected. */
+    if (r == 0) {
+        env_free(steal_ptr(from));
+        r = env_open(&s->home, source, false, false, &from, err);
+    }
     if (r == 0) {
         manifest_free(a->next);
         a->next = manifest_copy(from->manifest);
@@ -227,7 +233,9 @@ static int mount_bound(struct session *s, const struct mount_options *o,
         r = apply_unchanged(&a, err);
     if (r == 0)
         r = apply_commit(&a, a.before ? "mount" : b->clone_of ? "clone" : "create", err);
-    if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))
+    if (r == 0 && !o->no_link && linked_folder_is(project->link))
+        r = linked_folder_make(&s->home, a.env, err);
+    else if (r == 0 && !o->no_link && !fallback_owns(&s->home, b->name, project->link))
         r = project_link(project, &s->home, b->name, err);
     if (r == 0 && !o->no_link)
         hide_from_git(project->link);

@@ -12,7 +12,7 @@
 #include "base/mem.h"
 #include "cli/print.h"
 
-enum { FIRST_LONG = 256, OPTION_LIMIT = 40 };
+enum { FIRST_LONG = 256, OPTION_LIMIT = 48 };
 
 static bool wants_help, wants_quiet;
 static const struct option_spec common[] = {

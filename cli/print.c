@@ -10,6 +10,12 @@
 #include "base/strbuf.h"
 
 static bool quiet;
+static const char *program = "venvfs";
+
+void print_set_program(const char *name)
+{
+    program = name;
+}
 
 void print_set_quiet(void)
 {
@@ -73,7 +79,7 @@ static void say(enum style style, const char *label, const char *fmt, va_list ap
 
 int print_error(const struct verror *err)
 {
-    fprintf(stderr, "%svenvfs:%s ", print_style(stderr, STYLE_RED),
+    fprintf(stderr, "%s%s:%s ", print_style(stderr, STYLE_RED), program,
             print_style(stderr, STYLE_PLAIN));
     put_line(stderr, verror_message(err));
     if (err->hint)
@@ -241,7 +247,7 @@ int print_finish(int exit_code)
     if (fflush(stdout) != 0 || failed) {
         if (errno == EPIPE) /* the reader had enough (`| head`) */
             return exit_code;
-        fprintf(stderr, "venvfs: standard output could not be written: %s\n",
+        fprintf(stderr, "%s: standard output could not be written: %s\n", program,
                 errno ? strerror(errno) : "write error");
         return exit_code ? exit_code : EXIT_FAILED;
     }

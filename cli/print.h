@@ -17,6 +17,9 @@
 
 enum { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_USAGE = 2 };
 
+/* The name that errors begin with, "venvfs" until somebody says another. Not copied. */
+void print_set_program(const char *name);
+
 /* --quiet: notes are not printed (errors and warnings are). */
 void print_set_quiet(void);
 bool print_quiet(void);

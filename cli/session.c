@@ -70,6 +70,22 @@ static char *below(const char *hub, const char *path)
     return name[0] ? xstrndup(name, strcspn(name, "/")) : NULL;
 }
 
+/* Where a path leads: what it is a link to, or the environment behind a linked folder
+ * (cli/linked_folder.h). The target's length, within buf, or -1. */
+static ssize_t read_target(const char *path, char *buf, size_t size)
+{
+    static const char landmark[] = "/pyvenv.cfg";
+    const size_t len = sizeof(landmark) - 1;
+    ssize_t n = readlink(path, buf, size);
+    if (n >= 0)
+        return n;
+    _cleanup_free_ char *config = xasprintf("%s%s", path, landmark);
+    n = readlink(config, buf, size);
+    if (n <= (ssize_t)len || memcmp(buf + n - len, landmark, len) != 0)
+        return -1;
+    return n - (ssize_t)len;
+}
+
 char *env_name_of_path(const struct home *home, const char *path)
 {
     enum { LINKS = 8 };
@@ -82,7 +98,7 @@ char *env_name_of_path(const struct home *home, const char *path)
         if (name)
             return name;
         char target[PATH_MAX];
-        ssize_t n = readlink(at, target, sizeof(target) - 1);
+        ssize_t n = read_target(at, target, sizeof(target) - 1);
         if (n < 0) {
             char *real = resolve_parent(at);
             if (!real || strcmp(real, at) == 0) {
@@ -270,6 +286,14 @@ int session_env(const struct session *s, const char *given, bool lock, struct en
         return r;
     return lock ? take_env_waiting(s, name, false, ret, err)
                 : env_open(&s->home, name, false, false, ret, err);
+}
+
+void session_end_use(struct session *s, const struct manifest *m)
+{
+    if (m->n_packages && session_store(s, NULL) < 0)
+        return;
+    for (size_t i = 0; i < m->n_packages; i++)
+        store_image_touch(s->store, &m->packages[i].image);
 }
 
 int session_env_named(const struct session *s, const char *name, struct env **ret,

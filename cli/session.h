@@ -31,7 +31,8 @@ bool is_folder_word(const char *word);
 
 /* HOME's hub joined with an environment's name. malloc'ed. */
 char *hub_path(const struct home *home, const char *name);
-/* The environment that a path leads to: HUB/NAME itself, something below it, or a symlink to it.
+/* The environment that a path leads to: HUB/NAME itself, something below it, a symlink to it or a
+ * linked folder (cli/linked_folder.h).
  * The hub need not be mounted. malloc'ed, or NULL. */
 char *env_name_of_path(const struct home *home, const char *path);
 
@@ -64,5 +65,9 @@ int session_env(const struct session *s, const char *given, bool lock, struct en
 /* env_create(), waiting in the same way for who makes it. */
 int session_create_env(const struct session *s, const char *name, struct env **ret,
                        struct verror *err);
+
+/* What an environment that is being removed has was used until now: `store gc` may keep what was
+ * used lately. Best effort. */
+void session_end_use(struct session *s, const struct manifest *m);
 
 #endif

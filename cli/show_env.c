@@ -14,6 +14,7 @@
 #include "cli/announce.h"
 #include "cli/fallback.h"
 #include "cli/link.h"
+#include "cli/linked_folder.h"
 #include "cli/print.h"
 #include "fs/control.h"
 
@@ -111,6 +112,8 @@ static int lead_there(const struct home *home, const struct env *env, struct ver
     const char *address = env->manifest->address;
     if (fallback_owns(home, env->name, address))
         return fallback_retire(home, env, err);
+    if (linked_folder_is(address)) /* its Python may be another now */
+        return linked_folder_make(home, env, err);
     return path_exists(address) ? 0 : link_make(home, address, env->name, err);
 }
 

@@ -4,13 +4,17 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/mem.h"
 #include "base/path.h"
 
 const struct activation_file activation_files[] = {
-    {"activate", activation_posix},        {"activate.csh", activation_csh},
-    {"activate.fish", activation_fish},    {"Activate.ps1", activation_powershell},
-    {"activate.nu", activation_nu},        {"activate.xsh", activation_xonsh},
-    {"activate_this.py", activation_this},
+    {"activate", "bash", activation_posix},
+    {"activate.csh", "cshell", activation_csh},
+    {"activate.fish", "fish", activation_fish},
+    {"Activate.ps1", "powershell", activation_powershell},
+    {"activate.nu", "nushell", activation_nu},
+    {"activate.xsh", "xonsh", activation_xonsh},
+    {"activate_this.py", "python", activation_this},
 };
 const size_t activation_n_files = ARRAY_SIZE(activation_files);
 
@@ -110,11 +114,55 @@ static void add_command(const struct manifest *m, const char *address, struct st
     strbuf_addf(sb, " %s\n", address);
 }
 
+static const char *setting(const struct manifest *m, const char *key)
+{
+    const char *word = json_string_value(json_object_get(m->settings, key));
+    return word ? word : "";
+}
+
+bool activation_wanted(const struct manifest *m, const struct activation_file *file)
+{
+    const json_t *list = json_object_get(m->settings, "activators");
+    const json_t *name;
+    size_t i;
+    if (!json_is_array(list))
+        return true;
+    json_array_foreach(list, i, name)
+    {
+        const char *word = json_string_value(name);
+        if (word && strcmp(word, file->activator) == 0)
+            return true;
+    }
+    return false;
+}
+
+static bool since(const struct manifest *m, unsigned long minor)
+{
+    char *end;
+    return strtoul(m->version, &end, 10) >= 3 && *end == '.' && strtoul(end + 1, NULL, 10) >= minor;
+}
+
+bool activation_gitignore(const struct manifest *m)
+{
+    const json_t *wish = json_object_get(m->settings, "gitignore");
+    return json_is_boolean(wish) ? json_is_true(wish) : since(m, 13);
+}
+
+/* Tools that know virtualenv's environments look for these. "20" is the virtualenv that venvfs
+ * behaves like, in the syntax of PEP 440. */
+static void add_virtualenv(const struct manifest *m, struct strbuf *sb)
+{
+    _cleanup_free_ char *prefix = path_dirname(m->home);
+    strbuf_addstr(sb, "implementation = CPython\n");
+    strbuf_addf(sb, "version_info = %s.final.0\n", m->version);
+    strbuf_addstr(sb, "virtualenv = 20+venvfs\n");
+    strbuf_addf(sb, "base-prefix = %s\nbase-exec-prefix = %s\n", prefix, prefix);
+    strbuf_addf(sb, "base-executable = %s\n", m->base_executable);
+}
+
 void activation_pyvenv_cfg(const struct manifest *m, const char *address, struct strbuf *sb)
 {
-    char *minor;
-    bool since_3_11 =
-        strtoul(m->version, &minor, 10) >= 3 && *minor == '.' && strtoul(minor + 1, NULL, 10) >= 11;
+    bool virtualenv = strcmp(setting(m, "made_by"), "virtualenv") == 0;
     strbuf_addf(sb, "home = %s\n", m->home);
     strbuf_addf(sb, "include-system-site-packages = %s\n",
                 m->system_site_packages ? "true" : "false");
@@ -124,7 +172,9 @@ void activation_pyvenv_cfg(const struct manifest *m, const char *address, struct
         add_repr(m->prompt, sb);
         strbuf_addch(sb, '\n');
     }
-    if (since_3_11) {
+    if (virtualenv) {
+        add_virtualenv(m, sb);
+    } else if (since(m, 11)) {
         strbuf_addf(sb, "executable = %s\n", m->base_executable);
         add_command(m, address, sb);
     }

@@ -462,14 +462,19 @@ int env_generations(const struct env *env, unsigned **ret, size_t *n, struct ver
     const struct dirent *de;
     if (!dir)
         return verror_errno(err, errno, "%s", env->dir);
-    while ((de = readdir(dir))) {
+    for (errno = 0; (de = readdir(dir)); errno = 0) {
         unsigned number = number_of_manifest(de->d_name);
         if (!number || number > env->manifest->generation)
             continue;
         numbers = xgrow(numbers, &alloc, used + 1, sizeof(*numbers));
         numbers[used++] = number;
     }
+    int e = errno;
     closedir(dir);
+    if (e) {
+        free(numbers);
+        return verror_errno(err, e, "reading %s", env->dir);
+    }
     if (used)
         qsort(numbers, used, sizeof(*numbers), by_number);
     *ret = numbers;

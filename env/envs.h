@@ -72,8 +72,9 @@ int env_generations(const struct env *env, unsigned **ret, size_t *n, struct ver
 /* One of them. -ENOENT: it never was, or is not kept, and the hint says which are; -EBADMSG. */
 int env_generation(const struct env *env, unsigned number, struct manifest **ret,
                    struct verror *err);
-/* Gives it another name. The caller holds its lock. -EEXIST: there is an environment of that name;
- * -EINVAL: it can be no name. */
+/* Gives it another name. The caller holds its lock and the store's shared, so that who looks for
+ * what is needed of the store (env/roots.h) misses it under neither name. -EEXIST: there is an
+ * environment of that name; -EINVAL: it can be no name. */
 int env_rename(const struct home *home, struct env *env, const char *name, struct verror *err);
 /* Removes the environment's folder (name is free afterwards; the slot is not reused). */
 int env_remove(struct env *env, struct verror *err);

@@ -51,6 +51,10 @@ void interp_free(struct interp *interp); /* NULL is accepted */
 int interp_find(const struct home *home, const char *spec, const char *start, struct interp **ret,
                 struct verror *err);
 
+/* Is the interpreter what a spec asks for? A path or another word that names no version: is it the
+ * same base interpreter, or called so? */
+bool interp_is(const struct interp *interp, const char *spec);
+
 /* All interpreters found, newest first, one per base executable; broken ones are left out. */
 int interp_list(const struct home *home, struct interp ***ret, size_t *n, struct verror *err);
 void interp_list_free(struct interp **list, size_t n);

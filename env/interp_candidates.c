@@ -13,6 +13,7 @@
 #include "base/path.h"
 #include "env/interp_facts.h"
 #include "env/pyenv.h"
+#include "env/uv_python.h"
 
 enum { OLDEST_MINOR = 6, NEWEST_MINOR = 30 }; /* of "python3.N" looked for by name */
 
@@ -157,15 +158,7 @@ static void add_pyenv(struct collector *k)
 
 static void add_uv(struct collector *k)
 {
-    const char *set = getenv("UV_PYTHON_INSTALL_DIR"), *data = getenv("XDG_DATA_HOME");
-    const char *user = getenv("HOME");
-    _cleanup_free_ char *dir = NULL;
-    if (set && *set)
-        dir = xstrdup(set);
-    else if (data && data[0] == '/')
-        dir = path_join(data, "uv/python");
-    else if (user && user[0] == '/')
-        dir = path_join(user, ".local/share/uv/python");
+    _cleanup_free_ char *dir = uv_python_dir();
     if (dir)
         add_installations(k, dir, "cpython-");
 }

@@ -1,4 +1,6 @@
 #include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -6,10 +8,12 @@
 #include "base/path.h"
 #include "base/proc.h"
 #include "base/strbuf.h"
+#include "env/envs.h"
 #include "env/interp.h"
 #include "env/interp_candidates.h"
 #include "env/pyenv.h"
 #include "env/pyversion.h"
+#include "env/version_file.h"
 
 /* One search: what was asked, by whom, and where. */
 struct search {
@@ -28,7 +32,10 @@ static bool is_threaded_build(const struct interp *in)
 static bool fits(const struct pyspec *spec, const struct interp *in)
 {
     struct pyversion v = {.part = {in->major, in->minor, in->micro}, .n = PYVERSION_PARTS};
-    return pyspec_admits(spec, &v) && is_threaded_build(in) == spec->threaded;
+    const char *machine = json_string_value(json_object_get(in->markers, "platform_machine"));
+    return pyspec_admits(spec, &v) && is_threaded_build(in) == spec->threaded &&
+           (!spec->bits || spec->bits == (in->is_64bit ? 64 : 32)) &&
+           (!spec->machine[0] || (machine && strcmp(machine, spec->machine) == 0));
 }
 
 /* ---- what to say when there is none ---- */
@@ -167,16 +174,35 @@ static int first_on_path(struct search *s, const struct pyspec *spec, bool shims
     return -ENOENT;
 }
 
+/* The folder of the version that a word means, or the interpreter of the environment. malloc'ed, or
+ * NULL. */
+static char *version_place(const struct search *s, const char *word)
+{
+    _cleanup_free_ char *root = pyenv_root();
+    _cleanup_pyenv_version_ struct pyenv_version version = {.kind = PYENV_SYSTEM};
+    struct env *env = NULL;
+    size_t n_packages;
+    if (!root || !pyenv_version_find(root, word, &version) || version.kind == PYENV_SYSTEM)
+        return NULL;
+    if (version.kind != PYENV_ENVIRONMENT)
+        return steal_ptr(version.prefix);
+    if (env_glance(s->home, version.name, &env, &n_packages, NULL) < 0)
+        return NULL;
+    const char *executable = env->manifest->executable; /* NULL: nobody has read it yet */
+    char *place = executable ? xstrdup(executable) : NULL;
+    env_free(env);
+    return place;
+}
+
 static int by_name(struct search *s, const struct pyspec *spec, struct interp **ret,
                    struct verror *err)
 {
     _cleanup_free_ char *program = proc_which(spec->text);
     if (program)
         return interp_load(s->home, program, ret, err);
-    _cleanup_free_ char *root = pyenv_root();
-    _cleanup_free_ char *dir = root ? pyenv_version_dir(root, spec->text) : NULL;
-    if (dir)
-        return interp_load(s->home, dir, ret, err);
+    _cleanup_free_ char *place = version_place(s, spec->text);
+    if (place)
+        return interp_load(s->home, place, ret, err);
     return not_found(s, spec, err);
 }
 
@@ -215,11 +241,8 @@ static bool may_name_a_version(const struct pyspec *spec)
 static int by_word(struct search *s, const char *word, struct interp **ret, struct verror *err)
 {
     struct pyspec spec = pyspec_parse(word);
-    _cleanup_free_ char *root = pyenv_root();
-    _cleanup_free_ char *dir = NULL;
-    if (root && may_name_a_version(&spec))
-        dir = pyenv_version_dir(root, word);
-    if (dir && interp_load(s->home, dir, ret, NULL) == 0)
+    _cleanup_free_ char *place = may_name_a_version(&spec) ? version_place(s, word) : NULL;
+    if (place && interp_load(s->home, place, ret, NULL) == 0)
         return 0;
     if (spec.kind == PYSPEC_PATH) /* of a file that came with a project: never its own program */
         return not_found(s, &spec, err);
@@ -265,6 +288,27 @@ int interp_find(const struct home *home, const char *spec, const char *start, st
     int r = spec ? by_spec(&s, spec, ret, err) : by_default(&s, start, ret, err);
     verror_release(&s.broken);
     return r;
+}
+
+bool interp_is(const struct interp *interp, const char *text)
+{
+    struct pyspec spec = pyspec_parse(text);
+    char real[PATH_MAX];
+    switch (spec.kind) {
+    case PYSPEC_PATH:
+        return realpath(text, real) && strcmp(real, interp->base_executable) == 0;
+    case PYSPEC_NAME:
+        return strcmp(path_basename(interp->executable), text) == 0;
+    case PYSPEC_FOREIGN:
+        return false;
+    case PYSPEC_ANY:
+    case PYSPEC_SYSTEM:
+        return true;
+    case PYSPEC_VERSION:
+    case PYSPEC_RANGE:
+        break;
+    }
+    return fits(&spec, interp);
 }
 
 /* ---- all ---- */

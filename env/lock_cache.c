@@ -104,6 +104,12 @@ static void add_configs(struct sha256_state *st)
     add_config(st, getenv("PIP_CONFIG_FILE"), NULL);
 }
 
+void lock_add_settings(struct sha256_state *st)
+{
+    add_variables(st);
+    add_configs(st);
+}
+
 int lock_cache_key(const struct lock_job *job, struct sha256 *ret, struct verror *err)
 {
     const struct lock_request *q = job->request;
@@ -127,8 +133,7 @@ int lock_cache_key(const struct lock_job *job, struct sha256 *ret, struct verror
     add_optional(st, "groups", q->groups);
     add_optional(st, "extras", q->extras);
     add_text(st, q->no_deps ? "no-deps" : "deps");
-    add_variables(st);
-    add_configs(st);
+    lock_add_settings(st);
     sha256_end(st, ret);
     return 0;
 }

@@ -141,8 +141,7 @@ static int find_all(struct lock_job *job, const struct lock_plan *plan, struct l
 static int by_name(const void *a, const void *b)
 {
     const struct lock_package *x = a, *y = b;
-    _cleanup_free_ char *m = dist_name_normalise(x->name), *n = dist_name_normalise(y->name);
-    return strcmp(m, n);
+    return dist_name_compare(x->name, y->name);
 }
 
 static int make_package(const struct lock_job *job, const struct lock_pin *pin,

@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "base/hash.h"
 #include "base/home.h"
 #include "base/progress.h"
 #include "base/verror.h"
@@ -80,6 +81,9 @@ void lock_result_release(struct lock_result *result);
  * is malformed. */
 int lock_requires_python(const struct home *home, struct store *store, const struct interp *interp,
                          const char *pyproject, char **unfit, struct verror *err);
+
+/* Adds what pip is told by variables and configuration files to a key of what it would choose. */
+void lock_add_settings(struct sha256_state *st);
 
 /* The path of a file: URL, percent signs decoded; NULL when it is none. malloc'ed. */
 char *lock_path_of_url(const char *url);

@@ -200,6 +200,16 @@ static char *read_link(const char *path)
     return path_absolute(full);
 }
 
+/* What .venv leads to: a link, or an ordinary folder whose pyvenv.cfg is one (venvfs venv). */
+static char *read_way(const char *path, const struct stat *st)
+{
+    if (S_ISLNK(st->st_mode))
+        return read_link(path);
+    _cleanup_free_ char *config = path_join(path, "pyvenv.cfg");
+    _cleanup_free_ char *target = S_ISDIR(st->st_mode) ? read_link(config) : NULL;
+    return target ? path_dirname(target) : NULL;
+}
+
 enum link_state project_link_state(const struct project *project, const struct home *home,
                                    char **target)
 {
@@ -208,9 +218,7 @@ enum link_state project_link_state(const struct project *project, const struct h
         *target = NULL;
     if (lstat(project->link, &st) < 0)
         return LINK_ABSENT;
-    if (!S_ISLNK(st.st_mode))
-        return LINK_FOREIGN;
-    _cleanup_free_ char *to = read_link(project->link);
+    _cleanup_free_ char *to = read_way(project->link, &st);
     size_t n = strlen(home->hub);
     enum link_state state = LINK_FOREIGN;
     if (to && strncmp(to, home->hub, n) == 0 && to[n] == '/' && to[n + 1] &&
@@ -258,7 +266,8 @@ char *project_find(const char *start)
     while (dir) {
         _cleanup_free_ char *link = path_join(dir, ".venv");
         struct stat st;
-        bool found = lstat(link, &st) == 0 && S_ISLNK(st.st_mode);
+        _cleanup_free_ char *way = lstat(link, &st) == 0 ? read_way(link, &st) : NULL;
+        bool found = way != NULL;
         for (size_t i = 0; i < ARRAY_SIZE(locks) && !found; i++)
             found = has_file(dir, locks[i].file);
         for (size_t i = 0; i < ARRAY_SIZE(foreign) && !found; i++)

@@ -32,7 +32,7 @@ void project_release(struct project *project);
 /* What DIR/.venv is now. */
 enum link_state {
     LINK_ABSENT,
-    LINK_OURS,    /* a symlink to HUB/NAME of this project */
+    LINK_OURS,    /* a symlink to HUB/NAME of this project, or a folder with links into it */
     LINK_STALE,   /* a symlink into the hub, to another environment of ours (moved or copied folder)
                    */
     LINK_FOREIGN, /* a real folder, a file, or a symlink elsewhere */

@@ -1,26 +1,16 @@
 #include "env/pyenv.h"
 
 #include <ctype.h>
-#include <dirent.h>
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "base/strbuf.h"
-#include "env/pyversion.h"
-
-enum { MAX_VERSION_FILE = 64 * 1024, MAX_WORD = 255 };
-
-static bool is_dir(const char *path)
-{
-    struct stat st;
-    return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
-}
+#include "env/pyenv_order.h"
 
 static bool is_program(const char *path)
 {
@@ -58,191 +48,87 @@ bool pyenv_is_shim(const char *path)
     return root && is_shim_dir(dir, root);
 }
 
-/* ---- versions ---- */
+/* ---- what is selected ---- */
 
-static bool ends_with(const char *s, size_t n, const char *suffix)
+char *pyenv_version_path(const char *root, const char *dir)
 {
-    size_t m = strlen(suffix);
-    return n >= m && memcmp(s + n - m, suffix, m) == 0;
-}
-
-/* Development builds and pre-releases are never what a prefix means. */
-static bool is_unfinished(const char *name)
-{
-    size_t n = strlen(name), digits = 0;
-    while (digits < n && isdigit((unsigned char)name[n - 1 - digits]))
-        digits++;
-    if (digits && digits < n && (name[n - 1 - digits] == 'a' || name[n - 1 - digits] == 'b'))
-        return true;
-    return ends_with(name, n, "-dev") || ends_with(name, n, "-src") ||
-           ends_with(name, n, "-latest") || (digits && ends_with(name, n - digits, "rc"));
-}
-
-static bool is_threaded(const char *s)
-{
-    size_t n = strlen(s);
-    return n >= 2 && s[n - 1] == 't' && isdigit((unsigned char)s[n - 2]);
-}
-
-/* Is `name` a version that the prefix stands for: "3.11" -> "3.11.7", "3.13t" -> "3.13.1t"? */
-static bool has_prefix(const char *name, const char *prefix)
-{
-    size_t n = strlen(prefix);
-    if (is_threaded(prefix))
-        n--;
-    if (is_threaded(name) != is_threaded(prefix) || is_unfinished(name))
-        return false;
-    return strncmp(name, prefix, n) == 0 && (name[n] == '.' || name[n] == '-');
-}
-
-/* The version number in a folder's name: "3.11.7", "miniconda3-24.1". */
-static struct pyversion number_in(const char *name)
-{
-    struct pyversion v = {.n = 0};
-    while (*name && !isdigit((unsigned char)*name))
-        name++;
-    (void)pyversion_parse(name, &v);
-    return v;
-}
-
-static char *newest_with_prefix(const char *versions, const char *prefix)
-{
-    DIR *dir = opendir(versions);
-    char *best = NULL;
-    if (!dir)
-        return NULL;
-    for (struct dirent *de; (de = readdir(dir));) {
-        if (de->d_name[0] == '.' || !has_prefix(de->d_name, prefix))
-            continue;
-        struct pyversion v = number_in(de->d_name), b = number_in(best ? best : "");
-        if (best && pyversion_cmp(&v, &b) <= 0)
-            continue;
-        free(best);
-        best = xstrdup(de->d_name);
+    const char *set = dir ? dir : getenv("PYENV_DIR");
+    char *path = set && *set ? version_file_path(set) : NULL;
+    if (!path && !dir) {
+        /* The current folder by the name under which one came there. */
+        _cleanup_free_ char *here = get_current_dir_name();
+        path = here ? version_file_path(here) : NULL;
     }
-    closedir(dir);
-    return best;
+    return path ? path : path_join(root, "version");
 }
 
-char *pyenv_version_dir(const char *root, const char *word)
+int pyenv_selected(const char *root, const char *dir, struct version_file *ret, struct verror *err)
 {
-    _cleanup_free_ char *versions = path_join(root, "versions");
-    const char *const forms[] = {word, strncmp(word, "python-", 7) == 0 ? word + 7 : word};
-    for (size_t i = 0; i < ARRAY_SIZE(forms); i++) {
-        if (!*forms[i] || forms[i][0] == '/')
-            continue;
-        char *exact = path_join(versions, forms[i]);
-        if (is_dir(exact))
-            return exact;
-        free(exact);
-        _cleanup_free_ char *name = newest_with_prefix(versions, forms[i]);
-        if (name)
-            return path_join(versions, name);
-    }
-    return NULL;
-}
-
-/* ---- .python-version ---- */
-
-/* CVE-2022-35861: a word must not lead out of the versions' folder. Names of pyenv-virtualenv
- * ("3.11.7/envs/x") are inside. */
-static bool is_safe_word(const char *word)
-{
-    if (strcmp(word, "..") != 0 && !strchr(word, '/'))
-        return true;
-    _cleanup_free_ char *root = pyenv_root();
-    if (!root || word[0] == '/')
-        return false;
-    _cleanup_free_ char *versions = path_join(root, "versions");
-    _cleanup_free_ char *joined = path_join(versions, word);
-    _cleanup_free_ char *inside = path_absolute(joined);
-    size_t n = strlen(versions);
-    return inside && strncmp(inside, versions, n) == 0 && inside[n] == '/' && is_dir(inside);
-}
-
-static void add_word(struct version_file *file, size_t *n, const char *word, size_t len)
-{
-    _cleanup_free_ char *copy = xstrndup(word, len);
-    if (len == 0 || len > MAX_WORD || copy[0] == '#' || !is_safe_word(copy))
-        return;
-    file->words = xrealloc(file->words, (*n + 2) * sizeof(*file->words));
-    file->words[(*n)++] = steal_ptr(copy);
-    file->words[*n] = NULL;
-}
-
-bool version_words_from_environment(struct version_file *ret)
-{
-    const char *env = getenv("PYENV_VERSION");
-    size_t n = 0;
-    if (!env || !*env)
-        return false;
-    *ret = (struct version_file){.words = xcalloc(1, sizeof(char *))};
-    while (*env) {
-        size_t len = strcspn(env, ":");
-        add_word(ret, &n, env, len);
-        env += len;
-        env += *env == ':';
-    }
-    return true;
-}
-
-int version_file_read(const char *path, struct version_file *ret, struct verror *err)
-{
-    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
-    int r = io_read_file(path, &text, MAX_VERSION_FILE);
-    if (r < 0)
-        return verror_errno(err, r, "reading %s", path);
-    struct version_file file = {.path = xstrdup(path), .words = xcalloc(1, sizeof(char *))};
-    size_t n = 0;
-    for (const char *line = text.buf; *line;) {
-        size_t len = strcspn(line, "\n");
-        size_t start = strspn(line, " \t\r\v\f");
-        if (start < len)
-            add_word(&file, &n, line + start, strcspn(line + start, " \t\r\n\v\f"));
-        line += len;
-        line += *line == '\n';
-    }
+    struct version_file file = {0};
+    _cleanup_verror_ struct verror why = VERROR_INIT;
+    if (version_words_from_environment(ret))
+        return 0;
+    _cleanup_free_ char *path = pyenv_version_path(root, dir);
+    int r = version_file_read(path, &file, &why);
+    if (r == -ENOENT)
+        file = (struct version_file){.path = steal_ptr(path),
+                                     .words = xcalloc(1, sizeof(char *)),
+                                     .refused = xcalloc(1, sizeof(char *))};
+    else if (r < 0)
+        return verror_move(err, &why);
     *ret = file;
     return 0;
 }
 
-int version_file_find(const char *dir, struct version_file *ret, struct verror *err)
+const char *pyenv_origin(const struct version_file *file)
 {
-    _cleanup_free_ char *at = path_absolute(dir);
-    if (!at)
-        return verror_errno(err, errno, "%s", dir);
-    for (;;) {
-        _cleanup_free_ char *path = path_join(at, ".python-version");
-        struct stat st;
-        if (stat(path, &st) == 0 && S_ISREG(st.st_mode))
-            return version_file_read(path, ret, err);
-        if (strcmp(at, "/") == 0)
-            return verror_set(err, ENOENT, "there is no .python-version in or above %s", dir);
-        char *up = path_dirname(at);
-        free(at);
-        at = up;
-    }
-}
-
-void version_file_release(struct version_file *file)
-{
-    for (size_t i = 0; file->words && file->words[i]; i++)
-        free(file->words[i]);
-    free(file->words);
-    free(file->path);
-    *file = (struct version_file){0};
+    return file->path ? file->path : "PYENV_VERSION environment variable";
 }
 
 /* ---- which ---- */
 
+char *pyenv_shim_variable(const char *name)
+{
+    struct strbuf variable = STRBUF_INIT;
+    strbuf_addstr(&variable, "_PYENV_SHIM_PATHS_");
+    for (; *name; name++)
+        strbuf_addch(&variable,
+                     (char)(isalnum((unsigned char)*name) ? toupper((unsigned char)*name) : '_'));
+    return strbuf_detach(&variable, NULL);
+}
+
+/* Is `dir` one of a list with ':' between? */
+static bool is_listed(const char *list, const char *dir)
+{
+    size_t n = strlen(dir);
+    while (list && *list) {
+        size_t m = strcspn(list, ":");
+        if (m == n && memcmp(list, dir, n) == 0)
+            return true;
+        list += m;
+        list += *list == ':';
+    }
+    return false;
+}
+
+/* A folder of PATH; a shell takes "~" in it, where it was quoted when PATH was set, for home. */
+static char *path_element(const char *text, size_t n)
+{
+    const char *home = getenv("HOME");
+    if (home && n && text[0] == '~' && (n == 1 || text[1] == '/'))
+        return xasprintf("%s%.*s", home, (int)(n - 1), text + 1);
+    return xstrndup(text, n);
+}
+
 static char *which_beside_shims(const char *root, const char *name)
 {
-    const char *path = getenv("PATH");
+    _cleanup_free_ char *variable = pyenv_shim_variable(name);
+    const char *path = getenv("PATH"), *others = getenv(variable);
     while (path && *path) {
         size_t n = strcspn(path, ":");
-        _cleanup_free_ char *dir = xstrndup(path, n);
+        _cleanup_free_ char *dir = path_element(path, n);
         char *program = path_join(dir, name);
-        if (n && !is_shim_dir(dir, root) && is_program(program))
+        if (n && !is_listed(others, dir) && !is_shim_dir(dir, root) && is_program(program))
             return program;
         free(program);
         path += n;
@@ -257,80 +143,67 @@ char *pyenv_system(const char *name)
     return which_beside_shims(root ? root : "/", name);
 }
 
-static char *which_in_version(const char *root, const char *word, const char *name)
+char *pyenv_program_in(const struct pyenv_version *version, const char *name)
 {
-    if (strcmp(word, "system") == 0)
-        return which_beside_shims(root, name);
-    _cleanup_free_ char *dir = pyenv_version_dir(root, word);
-    if (!dir)
-        return NULL;
-    char *program = xasprintf("%s/bin/%s", dir, name);
+    char *program = xasprintf("%s/bin/%s", version->prefix, name);
     if (is_program(program))
         return program;
     free(program);
     return NULL;
 }
 
-/* The words that select: PYENV_VERSION, else the file that counts for dir, else ROOT/version. */
-static void selected(const char *root, const char *dir, struct version_file *ret)
+char *pyenv_program(const char *root, const struct version_file *file, const char *name,
+                    bool system, const char ***missing)
 {
-    if (version_words_from_environment(ret))
-        return;
-    *ret = (struct version_file){.words = xcalloc(1, sizeof(char *))};
-    struct version_file file = {0};
-    const char *start = dir ? dir : getenv("PYENV_DIR");
-    int r = version_file_find(start && *start ? start : ".", &file, NULL);
-    if (r < 0) {
-        _cleanup_free_ char *global = path_join(root, "version");
-        r = version_file_read(global, &file, NULL);
+    char *program = NULL;
+    size_t n = 0, n_missing = 0;
+    while (file->words[n])
+        n++;
+    const char **unknown = xcalloc(n + 1, sizeof(*unknown));
+    for (size_t i = 0; i < n && !program; i++) {
+        _cleanup_pyenv_version_ struct pyenv_version version = {.kind = PYENV_SYSTEM};
+        if (!pyenv_version_find(root, file->words[i], &version))
+            unknown[n_missing++] = file->words[i];
+        else if (version.kind == PYENV_SYSTEM)
+            program = which_beside_shims(root, name);
+        else
+            program = pyenv_program_in(&version, name);
     }
-    if (r == 0) {
-        version_file_release(ret);
-        *ret = file;
-    }
+    if (!program && (system || !n))
+        program = which_beside_shims(root, name);
+    if (missing)
+        *missing = steal_ptr(unknown);
+    free(unknown);
+    return program;
 }
 
-/* When nothing selected has it, any finished version with it is better than none. */
+/* Any finished version with it is better than none. */
 static char *newest_with_program(const char *root, const char *name)
 {
-    _cleanup_free_ char *versions = path_join(root, "versions");
-    DIR *dir = opendir(versions);
+    _cleanup_pyenv_versions_ struct pyenv_versions list = {0};
     char *best = NULL;
-    struct pyversion best_version = {.n = 0};
-    for (struct dirent *de; dir && (de = readdir(dir));) {
-        struct pyversion v = number_in(de->d_name);
-        if (de->d_name[0] == '.' || is_unfinished(de->d_name) || is_threaded(de->d_name) ||
-            (best && pyversion_cmp(&v, &best_version) <= 0))
-            continue;
-        char *program = xasprintf("%s/%s/bin/%s", versions, de->d_name, name);
-        if (is_program(program)) {
-            free(best);
-            best = program;
-            best_version = v;
-        } else {
-            free(program);
-        }
+    pyenv_versions_list(root, &list);
+    for (size_t i = list.n; i-- > 0 && !best;) { /* sorted, the newest last */
+        const struct pyenv_version *v = &list.v[i];
+        if (v->kind == PYENV_INSTALLED && v->name[0] != '.' && !pyenv_is_unfinished(v->name) &&
+            !pyenv_is_threaded(v->name))
+            best = pyenv_program_in(v, name);
     }
-    if (dir)
-        closedir(dir);
     return best;
 }
 
 int pyenv_which(const char *name, const char *dir, char **ret, struct verror *err)
 {
     _cleanup_free_ char *root = pyenv_root();
+    _cleanup_version_file_ struct version_file file = {0};
     if (!root)
         return verror_set(err, ENOENT, "neither PYENV_ROOT nor HOME is set");
-    struct version_file file;
-    char *found = NULL;
-    selected(root, dir, &file);
-    for (size_t i = 0; file.words[i] && !found; i++)
-        found = which_in_version(root, file.words[i], name);
-    if (!found)
-        found = which_beside_shims(root, name);
+    int r = pyenv_selected(root, dir, &file, err);
+    if (r < 0)
+        return r;
+    char *found = pyenv_program(root, &file, name, true, NULL);
     if (!found)
         found = newest_with_program(root, name);
-    version_file_release(&file);
     if (!found)
         return verror_set(err, ENOENT, "no version of pyenv in %s has %s", root, name);
     *ret = found;

@@ -55,8 +55,8 @@ static const struct {
     const char *text;
     enum range_op op;
 } range_ops[] = {
-    {">=", OP_GE},         {"<=", OP_LE}, {"==", OP_EQ}, {"!=", OP_NE},
-    {"~=", OP_COMPATIBLE}, {">", OP_GT},  {"<", OP_LT},
+    {">=", OP_GE}, {"<=", OP_LE},         {"===", OP_EQ}, {"==", OP_EQ},
+    {"!=", OP_NE}, {"~=", OP_COMPATIBLE}, {">", OP_GT},   {"<", OP_LT},
 };
 
 static const char *skip_space(const char *s)
@@ -150,6 +150,34 @@ static const char *after_name(const char *s, const char *name)
     return s;
 }
 
+/* What follows a version or a range: "t", "-64", "-x86_64", and in uv's keys "-linux-x86_64-gnu".
+ * Words that say nothing of the machine are passed over. */
+static bool parse_build(const char *s, struct pyspec *spec)
+{
+    static const struct {
+        const char *word, *machine;
+    } machines[] = {{"x86_64", "x86_64"},   {"amd64", "x86_64"}, {"aarch64", "aarch64"},
+                    {"arm64", "aarch64"},   {"i686", "i686"},    {"ppc64le", "ppc64le"},
+                    {"riscv64", "riscv64"}, {"s390x", "s390x"}};
+    if (strncmp(s, "+freethreaded", 13) == 0) {
+        spec->threaded = true;
+        s += 13;
+    } else if (*s == 't') {
+        spec->threaded = true;
+        s++;
+    }
+    while (*s == '-') {
+        size_t n = strcspn(++s, "-");
+        if (n == 2 && (strncmp(s, "32", n) == 0 || strncmp(s, "64", n) == 0))
+            spec->bits = *s == '3' ? 32 : 64;
+        for (size_t i = 0; i < ARRAY_SIZE(machines); i++)
+            if (strlen(machines[i].word) == n && strncasecmp(s, machines[i].word, n) == 0)
+                (void)snprintf(spec->machine, sizeof(spec->machine), "%s", machines[i].machine);
+        s += n;
+    }
+    return *s == '\0';
+}
+
 /* "3.12", "312", "3.13t", "3.12-64", "3.11.7-linux-x86_64-gnu" (uv's keys). */
 static bool parse_version_word(const char *s, struct pyspec *spec)
 {
@@ -163,31 +191,41 @@ static bool parse_version_word(const char *s, struct pyspec *spec)
         v->part[1] = minor;
         v->n = 2;
     }
-    s += n;
-    if (strncmp(s, "+freethreaded", 13) == 0) {
-        spec->threaded = true;
-        s += 13;
-    } else if (*s == 't') {
-        spec->threaded = true;
-        s++;
-    }
     spec->kind = PYSPEC_VERSION;
-    return *s == '\0' || *s == '-';
+    return parse_build(s + n, spec);
+}
+
+/* "cpython>=3.10,<3.13-64": the name says nothing more, the build is what a version's is. */
+static bool parse_range(const char *text, struct pyspec *spec)
+{
+    static const char *const names[] = {"cpython", "python"};
+    for (size_t i = 0; i < ARRAY_SIZE(names); i++)
+        if (strncasecmp(text, names[i], strlen(names[i])) == 0) {
+            text = skip_space(text + strlen(names[i]));
+            break;
+        }
+    size_t n = strcspn(text, "-t+");
+    if (n >= sizeof(spec->range))
+        return false;
+    memcpy(spec->range, text, n);
+    spec->range[n] = '\0';
+    return interp_version_matches("3.0", spec->range) >= 0 && parse_build(text + n, spec);
 }
 
 struct pyspec pyspec_parse(const char *text)
 {
     static const char *const foreign[] = {"pypy", "graalpy", "pyston", "jython", "ironpython"};
-    static const char *const ours[] = {"cpython", "python"};
+    static const char *const ours[] = {"cpython", "python", "py"};
     struct pyspec spec = {.text = text, .kind = PYSPEC_NAME};
     if (strchr(text, '/')) {
         spec.kind = PYSPEC_PATH;
         return spec;
     }
-    if (interp_version_matches("3.0", text) >= 0) {
+    if (parse_range(text, &spec)) {
         spec.kind = PYSPEC_RANGE;
         return spec;
     }
+    spec = (struct pyspec){.text = text, .kind = PYSPEC_NAME};
     if (strcmp(text, "system") == 0)
         spec.kind = PYSPEC_SYSTEM;
     for (size_t i = 0; i < ARRAY_SIZE(foreign); i++)
@@ -219,7 +257,7 @@ bool pyspec_admits(const struct pyspec *spec, const struct pyversion *version)
         char text[48];
         (void)snprintf(text, sizeof(text), "%u.%u.%u", version->part[0], version->part[1],
                        version->part[2]);
-        return interp_version_matches(text, spec->text) == 1;
+        return interp_version_matches(text, spec->range) == 1;
     }
     return version->part[0] >= 3;
 }

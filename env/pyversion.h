@@ -24,16 +24,20 @@ enum pyspec_kind {
     PYSPEC_PATH,    /* holds a slash */
     PYSPEC_VERSION, /* "3", "3.11", "3.11.7", "python3.12", "cpython3.12", "cpython-3.11", "3.13t"
                      */
-    PYSPEC_RANGE,   /* ">=3.10,<3.13" */
+    PYSPEC_RANGE,   /* ">=3.10,<3.13", "cpython>=3.10" */
     PYSPEC_SYSTEM,  /* "system": python3 on PATH, pyenv's shims left out */
     PYSPEC_NAME,    /* any other word: a program on PATH or a version of pyenv */
     PYSPEC_FOREIGN, /* another implementation: "pypy3.10" */
 };
+enum { PYSPEC_RANGE_SIZE = 64 };
 struct pyspec {
     enum pyspec_kind kind;
-    const char *text;         /* borrowed */
-    struct pyversion version; /* PYSPEC_VERSION */
-    bool threaded;            /* a free-threaded build: "3.13t" */
+    const char *text;              /* borrowed */
+    struct pyversion version;      /* PYSPEC_VERSION */
+    char range[PYSPEC_RANGE_SIZE]; /* PYSPEC_RANGE: its clauses alone */
+    bool threaded;                 /* a free-threaded build: "3.13t" */
+    unsigned bits;                 /* "3.12-64": 32 or 64; 0: either */
+    char machine[16];              /* "3.12-x86_64", as platform.machine() says; "": any */
 };
 struct pyspec pyspec_parse(const char *text);
 /* May an interpreter of this version (as far as it is known) be what was asked for? */

@@ -371,12 +371,9 @@ static char *in_the_way(const struct settle *s, const struct settle_from *from,
 
 static bool is_second(const struct settle *s, const struct installed_dist *d)
 {
-    _cleanup_free_ char *name = dist_name_normalise(d->name);
-    for (size_t i = 0; i < s->n_dists; i++) {
-        _cleanup_free_ char *other = dist_name_normalise(s->dists[i]->name);
-        if (strcmp(name, other) == 0)
+    for (size_t i = 0; i < s->n_dists; i++)
+        if (dist_name_compare(d->name, s->dists[i]->name) == 0)
             return true;
-    }
     return false;
 }
 
@@ -499,10 +496,8 @@ void settle_apply(const struct settle *s, struct manifest *next)
         add_package(s, next, s->dists[i]);
     for (size_t i = 0; i < s->n_gone; i++) {
         bool back = false;
-        for (size_t j = 0; j < s->n_dists && !back; j++) {
-            _cleanup_free_ char *name = dist_name_normalise(s->dists[j]->name);
-            back = strcmp(name, s->gone[i]) == 0;
-        }
+        for (size_t j = 0; j < s->n_dists && !back; j++)
+            back = dist_name_compare(s->dists[j]->name, s->gone[i]) == 0;
         if (!back) {
             manifest_drop(next, s->gone[i]);
             manifest_drop_editable(next, s->gone[i]);

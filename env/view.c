@@ -42,6 +42,7 @@ void view_unref(struct view *view)
     free(m->version);
     free(m->python_dir);
     free(m->platlibdir);
+    json_decref(m->settings);
     free(view->address);
     free(view->interpreter);
     free(view->link_target);

@@ -57,8 +57,9 @@ static void add_bin(struct fixed_table *t, const struct view *view, uint32_t bin
             fixed_file(t, bin, names[i], GENERATED_INTERPRETER_ALIAS, VIEW_NO_LAYER, 0);
     }
     for (size_t i = 0; i < activation_n_files; i++)
-        fixed_file(t, bin, activation_files[i].name, GENERATED_ACTIVATION, VIEW_NO_LAYER,
-                   (uint32_t)i);
+        if (activation_wanted(&view->facts, &activation_files[i]))
+            fixed_file(t, bin, activation_files[i].name, GENERATED_ACTIVATION, VIEW_NO_LAYER,
+                       (uint32_t)i);
 }
 
 /* The node of SITE-PACKAGES/DIST-INFO/RECORD in an image. */
@@ -157,10 +158,14 @@ static void add_whole(struct fixed_table *t, const struct view *view, uint32_t r
     uint32_t site = fixed_dir(t, python, "site-packages");
     if (version_at_least(m, 3, 11))
         fixed_dir(t, include, m->python_dir);
+    if (json_is_true(json_object_get(m->settings, "linked_folder"))) {
+        fixed_dir(t, root, "share"); /* links lead there: cli/linked_folder.h */
+        fixed_dir(t, root, "etc");
+    }
     if (m->is_64bit)
         fixed_file(t, root, "lib64", GENERATED_LIB64, VIEW_NO_LAYER, 0);
     fixed_file(t, root, "pyvenv.cfg", GENERATED_PYVENV_CFG, VIEW_NO_LAYER, 0);
-    if (version_at_least(m, 3, 13))
+    if (activation_gitignore(m))
         fixed_file(t, root, ".gitignore", GENERATED_GITIGNORE, VIEW_NO_LAYER, 0);
     add_bin(t, view, bin);
     add_for_packages(t, view, site);

@@ -392,6 +392,7 @@ static void copy_facts(struct view *v, const struct manifest *m, const char *add
         .version = copy_or_null(m->version),
         .python_dir = copy_or_null(m->python_dir),
         .platlibdir = copy_or_null(m->platlibdir),
+        .settings = m->settings ? json_deep_copy(m->settings) : NULL,
     };
     copy_files(v, m);
     v->accelerator = !json_is_false(json_object_get(m->settings, "import_hook"));

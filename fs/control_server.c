@@ -50,19 +50,32 @@ static int bind_socket(int fd, const char *path, struct verror *err)
     return r < 0 ? verror_errno(err, r, "listening at %s", path) : 0;
 }
 
-int control_listen(const char *path, struct control_server **ret, struct verror *err)
+static int new_socket(const char *path, int *ret, struct verror *err)
 {
     _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return verror_errno(err, errno, "making a socket");
     int r = bind_socket(fd, path, err);
+    if (r == 0)
+        *ret = steal_fd(&fd);
+    return r;
+}
+
+int control_listen(const char *path, int fd, struct control_server **ret, struct verror *err)
+{
+    int r = fd < 0 ? new_socket(path, &fd, err) : 0;
     if (r < 0)
         return r;
     struct control_server *s = xcalloc(1, sizeof(*s));
     s->path = xstrdup(path);
-    s->fd = steal_fd(&fd);
+    s->fd = fd;
     *ret = s;
     return 0;
+}
+
+int control_server_descriptor(const struct control_server *s)
+{
+    return s->fd;
 }
 
 static void drop(struct control_server *s, const struct control_handler *h, size_t i)

@@ -12,7 +12,10 @@
 struct control_server;
 
 /* Listens at path (0600; a dead daemon's socket is replaced). */
-int control_listen(const char *path, struct control_server **ret, struct verror *err);
+/* fd: a predecessor's socket, which listens there already; or -1. */
+int control_listen(const char *path, int fd, struct control_server **ret, struct verror *err);
+/* The socket that listens; borrowed. */
+int control_server_descriptor(const struct control_server *server);
 void control_server_free(struct control_server *server); /* NULL is accepted; removes the socket */
 
 /* Who asks. */

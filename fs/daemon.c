@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
@@ -19,6 +20,7 @@
 #include "fs/control.h"
 #include "fs/control_wire.h"
 #include "fs/daemon_internal.h"
+#include "fs/guardian.h"
 #include "fs/mount.h"
 #include "store/profiles.h"
 #include "venvfs-config.h"
@@ -123,15 +125,29 @@ static json_t *lines_of(const struct strbuf *text)
     return list;
 }
 
-static int prepare(struct daemon *d, struct verror *err)
+static int prepare_hub(struct daemon *d, struct strbuf *moved, struct verror *err)
 {
-    _cleanup_strbuf_ struct strbuf moved = STRBUF_INIT;
     int r = heal_stale_mounts(d->home, err);
     if (r >= 0 && mounted_at(d->home->hub))
         r = verror_set(err, EBUSY, "something is mounted at %s that this daemon did not mount",
                        d->home->hub);
     if (r >= 0)
-        r = stubs_prepare(d->home, &d->stubs, &moved, err);
+        r = stubs_prepare(d->home, &d->stubs, moved, err);
+    return r;
+}
+
+/* resume: the hub is mounted, and what is beneath it was prepared. */
+static int prepare(struct daemon *d, bool resume, struct verror *err)
+{
+    _cleanup_strbuf_ struct strbuf moved = STRBUF_INIT;
+    struct succession *succession = d->context.succession;
+    int r = 0;
+    if (resume)
+        d->stubs = stubs_resume(d->home, succession_descriptor(succession, SUCCESSION_BENEATH));
+    else
+        r = prepare_hub(d, &moved, err);
+    if (r >= 0 && succession)
+        succession_set_descriptor(succession, SUCCESSION_BENEATH, stubs_descriptor(d->stubs));
     d->context.stubs = d->stubs;
     d->notices = lines_of(&moved);
     d->context.ended = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -175,52 +191,123 @@ static int tick(void *arg)
     return sooner(wait, recorder_tick(d->context.recorder, d->context.workers));
 }
 
-static int serve(struct daemon *d, int quit, int *ready, struct verror *err)
+static int listen_to_commands(struct daemon *d, bool resume, struct control_server **ret,
+                              struct verror *err)
 {
     _cleanup_free_ char *socket = path_join(d->home->runtime, "control");
+    struct succession *succession = d->context.succession;
+    int fd = resume ? succession_descriptor(succession, SUCCESSION_CONTROL) : -1;
+    int r = control_listen(socket, fd, ret, err);
+    if (r == 0 && succession)
+        succession_set_descriptor(succession, SUCCESSION_CONTROL, control_server_descriptor(*ret));
+    return r == 0 ? write_facts(d->home, socket, err) : r;
+}
+
+static void serve_commands(struct daemon *d, struct control_server *server, int quit)
+{
+    struct control_handler handler = {.perform = daemon_perform,
+                                      .gone = daemon_client_gone,
+                                      .event = daemon_session_ended,
+                                      .tick = tick,
+                                      .arg = d,
+                                      .watched = d->context.ended,
+                                      .quit = quit,
+                                      .stop = &d->stop};
+    control_serve(server, &handler);
+    log_line("stopping");
+    autosettle_stop(&d->autosettle);
+    warmer_stop(&d->warmer);
+    remove_facts(d->home);
+}
+
+/* The loop answers from when it has the hub on; this brings the rest up to date. */
+static void catch_up(struct daemon *d)
+{
+    struct notices notices = {0};
+    realm_inherit(session_realm(d->hub), notices_add, &notices);
+    notices_send(&notices, d->hub);
+    daemon_resume_mounts(d);
+}
+
+static int serve(struct daemon *d, bool resume, int quit, int *ready, struct verror *err)
+{
     struct control_server *server = NULL;
-    int r = daemon_mount_hub(d, err);
+    int r = resume ? daemon_resume_hub(d, err) : daemon_mount_hub(d, err);
     if (r == 0)
-        r = control_listen(socket, &server, err);
-    if (r == 0)
-        r = write_facts(d->home, socket, err);
+        r = listen_to_commands(d, resume, &server, err);
     if (r == 0) {
-        log_line("venvfs %s serves %s", VENVFS_VERSION, d->home->hub);
+        log_line("venvfs %s %s %s", VENVFS_VERSION, resume ? "goes on with" : "serves",
+                 d->home->hub);
+        if (resume)
+            catch_up(d);
         daemon_tell(ready, 0, NULL);
-        struct control_handler handler = {.perform = daemon_perform,
-                                          .gone = daemon_client_gone,
-                                          .event = daemon_session_ended,
-                                          .tick = tick,
-                                          .arg = d,
-                                          .watched = d->context.ended,
-                                          .quit = quit,
-                                          .stop = &d->stop};
-        control_serve(server, &handler);
-        log_line("stopping");
-        autosettle_stop(&d->autosettle);
-        warmer_stop(&d->warmer);
-        remove_facts(d->home);
+        serve_commands(d, server, quit);
     }
     control_server_free(server);
     return r;
 }
 
-static int run_locked(const struct home *home, int *ready, struct verror *err)
+/* Without a guardian all works but going on after a kill. */
+static void watch_over(struct daemon *d)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    pid_t pid = guardian_start(d->home, d->context.succession, &err);
+    if (pid < 0)
+        log_line("nobody would go on if this daemon were killed: %s", verror_message(&err));
+    else
+        d->guardian = pid;
+}
+
+/* succession: a predecessor's, with resume; taken over. NULL: none is wanted. */
+static int run_locked(const struct home *home, struct succession *succession, bool resume,
+                      int *ready, struct verror *err)
 {
     struct daemon *d = xcalloc(1, sizeof(*d));
     d->home = home;
     d->started = time(NULL);
     d->context.ended = -1;
+    d->context.succession = succession;
     autosettle_init(&d->autosettle);
     warmer_init(&d->warmer);
+    if (succession)
+        watch_over(d); /* now, while there is little that both would have */
     _cleanup_close_ int quit = daemon_quit_descriptor(err);
-    int r = quit < 0 ? quit : prepare(d, err);
+    int r = quit < 0 ? quit : prepare(d, resume, err);
     if (r == 0)
-        r = serve(d, quit, ready, err);
+        r = serve(d, resume, quit, ready, err);
     (void)daemon_unmount_all(d, NULL);
-    if (!d->kept)
+    if (succession)
+        guardian_stop(d->guardian, succession);
+    if (!d->kept) {
         release(d);
+        succession_free(succession);
+    }
     return r;
+}
+
+/* VENVFS_TAKEOVER=on asks for one: until takeover is tried as long as the rest, not by itself. */
+static struct succession *new_succession(int lock)
+{
+    _cleanup_verror_ struct verror err = VERROR_INIT;
+    struct succession *s = NULL;
+    const char *wanted = getenv("VENVFS_TAKEOVER");
+    if (!wanted || strcmp(wanted, "on") != 0)
+        return NULL;
+    if (succession_new(&s, &err) < 0) {
+        log_line("nobody would go on if this daemon were killed: %s", verror_message(&err));
+        return NULL;
+    }
+    succession_set_descriptor(s, SUCCESSION_LOCK, lock);
+    return s;
+}
+
+static int begin(const struct home *home, struct verror *err)
+{
+    umask(077);
+    daemon_limit_memory();
+    allow_descriptors();
+    int r = chdir("/") < 0 ? -errno : home_create(home, err);
+    return r == 0 ? daemon_open_log(home, err) : r;
 }
 
 int daemon_run(const struct home *home, int ready, struct verror *err)
@@ -228,12 +315,7 @@ int daemon_run(const struct home *home, int ready, struct verror *err)
     _cleanup_verror_ struct verror own = VERROR_INIT;
     _cleanup_free_ char *lock_path = path_join(home->root, "daemon.lock");
     _cleanup_close_ int lock = -1;
-    umask(077);
-    daemon_limit_memory();
-    allow_descriptors();
-    int r = chdir("/") < 0 ? -errno : home_create(home, &own);
-    if (r == 0)
-        r = daemon_open_log(home, &own);
+    int r = begin(home, &own);
     if (r == 0) {
         lock = lock_file(lock_path, LOCK_EXCLUSIVE, false);
         if (lock == -EAGAIN)
@@ -242,11 +324,31 @@ int daemon_run(const struct home *home, int ready, struct verror *err)
             r = verror_errno(&own, lock, "%s", lock_path);
     }
     if (r == 0)
-        r = run_locked(home, &ready, &own);
+        r = run_locked(home, new_succession(lock), false, &ready, &own);
     if (r < 0 && r != -EAGAIN)
         log_line("not started: %s", verror_message(&own));
     daemon_tell(&ready, r, &own);
     if (r < 0)
         verror_move(err, &own);
+    return r;
+}
+
+int daemon_succeed(const struct home *home, int fd, struct verror *err)
+{
+    struct succession *succession;
+    int ready = -1;
+    int r = begin(home, err);
+    if (r == 0)
+        r = succession_open(fd, &succession, err);
+    if (r < 0) {
+        log_line("nobody goes on with %s: %s", home->hub, verror_message(err));
+        return r;
+    }
+    _cleanup_close_ int lock = succession_descriptor(succession, SUCCESSION_LOCK);
+    log_line("the daemon before was killed");
+    (void)lock; /* held until the function returns */
+    r = run_locked(home, succession, true, &ready, err);
+    if (r < 0)
+        log_line("nobody goes on with %s: %s", home->hub, verror_message(err));
     return r;
 }

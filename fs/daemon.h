@@ -10,4 +10,8 @@
  * closed then. Returns 0 or a negative errno after everything is unmounted. */
 int daemon_run(const struct home *home, int ready, struct verror *err);
 
+/* The same for a daemon that died without unmounting, whose guardian (fs/guardian.h) this process
+ * was. succession: the descriptor of what it left. */
+int daemon_succeed(const struct home *home, int succession, struct verror *err);
+
 #endif

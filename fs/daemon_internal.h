@@ -10,6 +10,7 @@
 #include "fs/daemon.h"
 #include "fs/session.h"
 #include "fs/stubs.h"
+#include "fs/succession.h"
 #include "fs/warmer.h"
 
 /* An explicit mount: one generation of an environment, read-only, at a folder of the user's. */
@@ -29,6 +30,7 @@ struct daemon {
     struct explicit_mount *mounts;
     size_t n_mounts, alloc_mounts;
     struct stubs *stubs;
+    pid_t guardian; /* 0: none */
     struct autosettle autosettle;
     struct warmer warmer;
     json_t *notices; /* strings for the user: what was moved from beneath the hub */
@@ -51,6 +53,10 @@ void daemon_tell(int *ready, int result, const struct verror *err);
 
 /* Mounts the hub. */
 int daemon_mount_hub(struct daemon *d, struct verror *err);
+/* Goes on with the hub's mount of a predecessor. */
+int daemon_resume_hub(struct daemon *d, struct verror *err);
+/* Makes the predecessor's other mounts anew; who uses them meets ENOTCONN once. */
+void daemon_resume_mounts(struct daemon *d);
 /* One request of a command; see control_handler. */
 int daemon_perform(void *daemon, const struct control_client *client, const char *verb,
                    const json_t *request, json_t *answer, struct verror *err);

@@ -31,18 +31,39 @@ static void grow(struct ids *ids)
     ids->alloc = alloc;
 }
 
-uint32_t ids_index(struct ids *ids, const struct sha256 *key)
+static struct ids_entry *find(struct ids *ids, const uint64_t key[2])
 {
     if (4 * (ids->used + 1) > 3 * ids->alloc)
         grow(ids);
+    return place(ids->entries, ids->alloc, key);
+}
+
+static void give(struct ids *ids, struct ids_entry *e, const uint64_t key[2])
+{
+    memcpy(e->key, key, sizeof(e->key));
+    e->index_plus_1 = (uint32_t)++ids->used;
+}
+
+uint32_t ids_index(struct ids *ids, const struct sha256 *key)
+{
     uint64_t short_key[2];
     memcpy(short_key, key->bytes, sizeof(short_key));
-    struct ids_entry *e = place(ids->entries, ids->alloc, short_key);
+    struct ids_entry *e = find(ids, short_key);
     if (!e->index_plus_1) {
-        memcpy(e->key, short_key, sizeof(e->key));
-        e->index_plus_1 = (uint32_t)++ids->used;
+        give(ids, e, short_key);
+        succession_note_id(ids->succession, ids->slot, short_key, e->index_plus_1 - 1);
     }
     return e->index_plus_1 - 1;
+}
+
+void ids_inherit(struct ids *ids, const struct inherited_id *list, size_t n)
+{
+    for (size_t i = 0; i < n && list[i].index == ids->used; i++) {
+        struct ids_entry *e = find(ids, list[i].key);
+        if (e->index_plus_1)
+            return; /* no predecessor gives one key two indices */
+        give(ids, e, list[i].key);
+    }
 }
 
 void ids_release(struct ids *ids)

@@ -12,14 +12,19 @@
 #include <stdint.h>
 
 #include "base/hash.h"
+#include "fs/succession.h"
 
 struct ids {
     struct ids_entry *entries; /* open addressing, a power of two */
     size_t used, alloc;
+    struct succession *succession; /* new indices are noted there, of `slot`; or NULL */
+    uint32_t slot;
 };
 
 /* The index of the thing that has this key, a new one when it is met for the first time. */
 uint32_t ids_index(struct ids *ids, const struct sha256 *key);
+/* What a predecessor gave out, sorted by index; ids has none yet. */
+void ids_inherit(struct ids *ids, const struct inherited_id *list, size_t n);
 void ids_release(struct ids *ids);
 
 #endif

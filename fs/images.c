@@ -7,6 +7,8 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/path.h"
+#include "store/lease.h"
 
 struct shared_image {
     struct shared_image *next; /* in its bucket */
@@ -18,12 +20,20 @@ struct shared_image {
     _Atomic(struct image_where *) where; /* NULL until the first read; set once */
 };
 
-#define BUCKETS 1024u /* some hundred images are open at a time */
+#define BUCKETS 1024u  /* some hundred images are open at a time */
+#define LEASE_SHIFT 54 /* leaves the bits that number the buckets */
+
+/* A lease of this process, which the kernel does not count. */
+struct counted_lease {
+    struct counted_lease *next; /* in its bucket */
+    uint64_t lease;
+    unsigned count;
+};
 
 struct images {
     /* Leaf locks: nothing else is locked while one is held, and `opening` is never held together
      * with `lock`. */
-    pthread_mutex_t lock;    /* buckets, refs, open */
+    pthread_mutex_t lock;    /* buckets, refs, open, leases */
     pthread_mutex_t opening; /* store, reader and every image's where while they are made */
     char *store_root;
     size_t cache_bytes;
@@ -31,6 +41,7 @@ struct images {
     _Atomic(struct blob_reader *) reader; /* set once, after store */
     size_t open;
     struct shared_image *buckets[BUCKETS];
+    struct counted_lease *leases[BUCKETS];
 };
 
 struct images *images_new(const char *store_root, size_t cache_bytes)
@@ -80,6 +91,84 @@ void images_forget_removed(struct images *im)
     if (reader)
         blob_reader_forget_removed(reader);
 }
+
+/* ---- leases ---- */
+
+static struct counted_lease **find_lease(struct images *im, uint64_t lease)
+{
+    struct counted_lease **p = &im->leases[(lease * UINT64_C(0x9E3779B97F4A7C15)) >> LEASE_SHIFT];
+    while (*p && (*p)->lease != lease)
+        p = &(*p)->next;
+    return p;
+}
+
+/* There is a reader, hence a store. */
+static int take_lease(struct images *im, uint64_t lease, struct verror *err)
+{
+    pthread_mutex_lock(&im->lock);
+    struct counted_lease **p = find_lease(im, lease);
+    int r = *p ? 0 : store_lease(im->store, lease, err);
+    if (r == 0 && !*p) {
+        *p = xmalloc(sizeof(**p));
+        **p = (struct counted_lease){.lease = lease};
+    }
+    if (r == 0)
+        (*p)->count++;
+    pthread_mutex_unlock(&im->lock);
+    return r;
+}
+
+/* Under the lock. */
+static void drop_lease(struct images *im, uint64_t lease)
+{
+    struct counted_lease **p = find_lease(im, lease), *gone = *p;
+    if (!gone || --gone->count)
+        return;
+    *p = gone->next;
+    free(gone);
+    store_lease_end(im->store, lease);
+}
+
+static void end_lease(struct images *im, uint64_t lease)
+{
+    pthread_mutex_lock(&im->lock);
+    drop_lease(im, lease);
+    pthread_mutex_unlock(&im->lock);
+}
+
+/* One that is open already may have been removed since it was leased last. */
+int images_lease(struct images *im, const struct store_image *which, struct verror *err)
+{
+    int r = need_reader(im, err);
+    if (r == 0)
+        r = take_lease(im, lease_of_image(which->number), err);
+    if (r < 0)
+        return r;
+    _cleanup_free_ char *path = store_image_path(im->store, which);
+    if (path_exists(path))
+        return 0;
+    end_lease(im, lease_of_image(which->number));
+    return verror_set(err, ESTALE, "%s is missing", path);
+}
+
+void images_end_lease(struct images *im, uint32_t number)
+{
+    end_lease(im, lease_of_image(number));
+}
+
+int images_lease_generation(struct images *im, uint32_t slot, unsigned generation,
+                            struct verror *err)
+{
+    int r = need_reader(im, err);
+    return r < 0 ? r : take_lease(im, lease_of_generation(slot, generation), err);
+}
+
+void images_end_lease_of_generation(struct images *im, uint32_t slot, unsigned generation)
+{
+    end_lease(im, lease_of_generation(slot, generation));
+}
+
+/* ---- images ---- */
 
 static struct shared_image **bucket(struct images *im, uint32_t number)
 {

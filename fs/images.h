@@ -18,9 +18,18 @@ struct shared_image; /* one image in it; lives while somebody holds a reference 
 struct images *images_new(const char *store_root, size_t cache_bytes);
 void images_free(struct images *images); /* every reference must be gone; NULL is accepted */
 
+/* A lease (store/lease.h) on an image that is about to be shown; counted. -ESTALE: it is being or
+ * was removed from the store, so that what names it is out of date. */
+int images_lease(struct images *images, const struct store_image *which, struct verror *err);
+void images_end_lease(struct images *images, uint32_t number);
+/* The same for a generation. */
+int images_lease_generation(struct images *images, uint32_t slot, unsigned generation,
+                            struct verror *err);
+void images_end_lease_of_generation(struct images *images, uint32_t slot, unsigned generation);
+
 /* The image of this number and identity, opened when nobody has it open yet (reads and checks the
  * whole file: a millisecond). A new reference. Errors of store_open() and store_image_open();
- * -EBADMSG: another image of this number is open. */
+ * -EBADMSG: another image of this number is open. Who reads what it names has a lease besides. */
 int images_get(struct images *images, const struct store_image *which, struct shared_image **ret,
                struct verror *err);
 /* Did the image's file lose bytes since it was opened, so that what was read from it may be zeros?

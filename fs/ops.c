@@ -57,6 +57,9 @@ void reply_entry(struct session *s, fuse_req_t req, const struct place *place,
 
 /* ---- INIT ---- */
 
+/* With its header it fits the memory that a successor finds it in (fs/succession.h). */
+#define MAX_WRITE (1u << 20)
+
 static void op_init(void *userdata, struct fuse_conn_info *conn)
 {
     (void)userdata;
@@ -66,6 +69,7 @@ static void op_init(void *userdata, struct fuse_conn_info *conn)
                             FUSE_CAP_NO_OPEN_SUPPORT | FUSE_CAP_NO_OPENDIR_SUPPORT |
                             FUSE_CAP_EXPLICIT_INVAL_DATA | FUSE_CAP_PARALLEL_DIROPS;
     conn->want = wanted & conn->capable;
+    conn->max_write = conn->max_write < MAX_WRITE ? conn->max_write : MAX_WRITE;
     conn->max_background = 64;
     conn->congestion_threshold = 48;
 }

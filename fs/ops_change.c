@@ -242,6 +242,7 @@ static void sync_node(fuse_req_t req, fuse_ino_t ino)
     if (r == 0 && place.up)
         r = overlay_sync_prepare(&place, &sync->what);
     if (r == 0 && sync->what.n) {
+        (void)session_defer(s); /* syncing again does no harm */
         pool_submit(s->context.workers, sync_in_worker, sync);
         return;
     }

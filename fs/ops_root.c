@@ -10,10 +10,12 @@
 
 #include "base/log.h"
 #include "base/mem.h"
+#include "fs/intent.h"
 #include "fs/ops_internal.h"
 
 struct root_op {
     fuse_req_t req;
+    struct deferred *deferred;
     fuse_ino_t parent;
     char *name, *target;
     struct overlay_new what;
@@ -39,6 +41,7 @@ static void submit(fuse_req_t req, fuse_ino_t parent, const char *name,
         op->what = *what;
     if (what && what->target)
         op->what.target = op->target = xstrdup(what->target);
+    op->deferred = session_defer(session_of(op));
     pool_submit(session_of(op)->context.workers, fn, op);
 }
 
@@ -47,6 +50,7 @@ static void finish(struct root_op *op)
     free(op->name);
     free(op->target);
     free(op);
+    intent_end();
 }
 
 static void make_env(void *arg, size_t worker)
@@ -56,6 +60,7 @@ static void make_env(void *arg, size_t worker)
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_place_ struct place made = {0};
     (void)worker;
+    session_go_on(op->deferred);
     int r = realm_make(s->realm, op->name, op->what.mode, &made, &err);
     /* Without a stub it works, until the next login finds nothing that starts the daemon. */
     if (r == 0 && s->context.stubs && stubs_add(s->context.stubs, op->name, NULL, &err) < 0)
@@ -72,6 +77,7 @@ static void remove_env(void *arg, size_t worker)
     struct session *s = session_of(op);
     _cleanup_verror_ struct verror err = VERROR_INIT;
     (void)worker;
+    session_go_on(op->deferred);
     int r = realm_remove(s->realm, op->name, &err);
     if (r == 0 && s->context.stubs && stubs_remove(s->context.stubs, op->name, &err) < 0)
         tell(op, -EIO, &err);
@@ -87,6 +93,7 @@ static void make_in_emptied(void *arg, size_t worker)
     struct session *s = session_of(op);
     _cleanup_verror_ struct verror err = VERROR_INIT;
     (void)worker;
+    session_go_on(op->deferred);
     /* Else the name is made over what is hidden, and the record says what it said. */
     tell(op, realm_begin_anew(s->realm, op->parent, &err), &err);
     make_name(op->req, op->parent, op->name, &op->what);

@@ -79,11 +79,14 @@ void onode_free(struct onode *n)
         p = &(*p)->next;
     *p = n->next;
     ov->n_nodes--;
+    onode_note_gone(n);
     onode_close(n);
     for (size_t i = 0; i < n->n; i++)
         free(n->entries[i]);
     free(n->entries);
     onode_set_redirect(n, NULL, NULL);
+    if (n->leased)
+        tree_end_lease(n->tree);
     tree_unref(n->tree);
     free(n);
 }
@@ -229,6 +232,7 @@ void onode_unlink(struct oentry *e)
 void overlay_removed(struct onode *n)
 {
     n->removed = true;
+    onode_note_removed(n);
     if (nodeid_is_table(n->nodeid))
         return;
     n->next_orphan = n->ov->orphans;
@@ -237,11 +241,11 @@ void overlay_removed(struct onode *n)
 
 /* ---- life ---- */
 
-int overlay_open(const char *path, uint32_t slot, struct images *images, int wake,
-                 struct overlay **ret, struct verror *err)
+int overlay_open(const char *path, uint32_t slot, const struct overlay_context *context,
+                 const struct inherited_env *inherited, struct overlay **ret, struct verror *err)
 {
     struct overlay *ov = xcalloc(1, sizeof(*ov));
-    int r = upper_open(path, &ov->upper, err);
+    int r = upper_open(path, inherited != NULL, &ov->upper, err);
     if (r < 0) {
         free(ov);
         return r;
@@ -252,8 +256,10 @@ int overlay_open(const char *path, uint32_t slot, struct images *images, int wak
     pthread_mutex_init(&ov->lock, &recursive);
     pthread_mutexattr_destroy(&recursive);
     ov->slot = slot;
-    ov->images = images;
-    ov->wake = wake;
+    ov->images = context->images;
+    ov->wake = context->wake;
+    ov->succession = context->succession;
+    ov->inherited = inherited;
     ov->due = upper_exists(&ov->upper);
     overlay_note(ov, NULL, NULL);
     if (ov->due)
@@ -270,6 +276,7 @@ void overlay_free(struct overlay *ov)
 {
     if (!ov)
         return;
+    ov->succession = NULL; /* nothing goes that a successor would need */
     for (size_t i = 0; i < ov->n_buckets; i++)
         while (ov->buckets[i])
             onode_free(ov->buckets[i]);
@@ -417,8 +424,10 @@ static void leave_tree(struct change *c, struct oentry *e)
             leave_tree(c, n->entries[n->n - 1]);
         else
             onode_entry_drop(n->entries[n->n - 1]);
-    if (n->type != S_IFDIR && n->has_lower && c->before)
+    if (n->type != S_IFDIR && n->has_lower && c->before) {
         n->tree = tree_ref(c->before);
+        n->leased = tree_lease(n->tree);
+    }
     onode_unlink(e);
     overlay_removed(n);
     tell(c, e->dir->nodeid, e->name, e->len);
@@ -539,7 +548,9 @@ static struct onode *folder_of_disk(struct onode *dir, const char *name, size_t 
         found = find_in_image(ov, marks.image, marks.path, &lower);
     else if (!marks.opaque)
         found = onode_lower(dir, name, len, &lower) && lower_type(ov->tree, lower) == S_IFDIR;
-    uint64_t nodeid = found ? tree_nodeid(ov->tree, lower) : 0;
+    uint64_t nodeid = overlay_inherited_nodeid(dir, name);
+    if (!nodeid)
+        nodeid = found ? tree_nodeid(ov->tree, lower) : 0;
     if (!nodeid || onode_find(ov, nodeid))
         nodeid = overlay_new_nodeid(ov);
     struct onode *n = onode_new(ov, nodeid, S_IFDIR);
@@ -557,8 +568,11 @@ static struct onode *node_of_disk(struct onode *dir, const char *name, size_t le
     struct view_node lower;
     if (type == S_IFDIR)
         return folder_of_disk(dir, name, len);
+    uint64_t nodeid = overlay_inherited_nodeid(dir, name);
+    if (nodeid)
+        return onode_new(ov, nodeid, type);
     if (onode_lower(dir, name, len, &lower) && lower_type(ov->tree, lower) == type) {
-        uint64_t nodeid = tree_nodeid(ov->tree, lower);
+        nodeid = tree_nodeid(ov->tree, lower);
         if (!onode_find(ov, nodeid))
             return onode_new(ov, nodeid, type);
     }
@@ -701,6 +715,7 @@ static void lower_place(struct onode *dir, const char *name, size_t len, struct 
         n->has_lower = true;
         n->lower = lower;
         onode_link(n, onode_entry_make(dir, name, len));
+        onode_note_lower(n, nodeid);
         onode_place(n, ret);
         return;
     }
@@ -856,6 +871,8 @@ int overlay_stat(const struct place *place, struct stat *ret)
         stat_removed_folder(n, ret);
     } else if (n->upper) {
         r = stat_upper(n, ret);
+        if (r == 0)
+            onode_note(n, ret->st_ino);
         if (r == 0 && n->type == S_IFDIR)
             stat_folder_times(n, ret);
         if (r == 0 && n->removed && n->orphan) /* its name does not count */

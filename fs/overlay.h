@@ -36,11 +36,26 @@
 #include "fs/images.h"
 #include "fs/place.h"
 
-/* slot: of nodeids. path: of the upper, which is made on disk by the first change. wake: an eventfd
- * that is written when settling begins to be wanted (overlay_settle.h), or -1. -EAGAIN: another
- * daemon writes to it. */
-int overlay_open(const char *path, uint32_t slot, struct images *images, int wake,
-                 struct overlay **ret, struct verror *err);
+struct succession;
+struct inherited_env;
+
+/* What the overlays of a realm use; all outlives them. */
+struct overlay_context {
+    struct images *images;
+    int wake; /* an eventfd, written when settling begins to be wanted (overlay_settle.h), or -1 */
+    struct succession *succession; /* what a successor needs is noted there; or NULL */
+};
+
+/* slot: of nodeids. path: of the upper, which is made on disk by the first change. inherited: what
+ * a predecessor noted of it, until overlay_inherit(); or NULL. -EAGAIN: another daemon writes to
+ * it.
+ */
+int overlay_open(const char *path, uint32_t slot, const struct overlay_context *context,
+                 const struct inherited_env *inherited, struct overlay **ret, struct verror *err);
+/* Takes over the nodeids that the kernel holds of the predecessor's layer; once, when the tree that
+ * it had is set. past: its older trees, newest first. What it had removed on disk and not noted is
+ * found. */
+void overlay_inherit(struct overlay *overlay, struct tree *const *past, size_t n_past);
 void overlay_free(struct overlay *overlay); /* NULL is accepted */
 /* The upper has another path now: its environment was renamed. A first change of all that comes
  * between the two fails. */
@@ -124,6 +139,8 @@ struct overlay_sync {
 };
 int overlay_sync_prepare(const struct place *place, struct overlay_sync *ret);
 
+/* Of one that was taken over, or NULL: has the nodeid been given out since? */
+bool overlay_is_since(const struct overlay *overlay, uint64_t nodeid);
 /* The kernel holds the group of this nodeid no more: removed files of it go. */
 void overlay_forget(struct overlay *overlay, uint64_t nodeid);
 

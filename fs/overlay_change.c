@@ -13,6 +13,7 @@
 #include "base/io.h"
 #include "base/mem.h"
 #include "base/path.h"
+#include "fs/intent.h"
 
 /* ---- names ---- */
 
@@ -135,6 +136,23 @@ static int must_be_free(const struct place *folder, const char *name)
     return r == 0 ? -EEXIST : r == -ENOENT ? 0 : r;
 }
 
+/* A predecessor made it, and may have been killed before it had its mode. */
+static int find_made(const struct place *folder, const char *name, const struct overlay_new *what,
+                     struct place *ret)
+{
+    mode_t type = what->mode & S_IFMT;
+    int r = overlay_child(folder, name, strlen(name), ret);
+    if (r < 0)
+        return r;
+    if (!ret->up || !ret->up->upper || ret->up->type != type)
+        return -EEXIST;
+    int fd = onode_dir_fd(ret->up->links->dir);
+    r = fd < 0 ? fd : 0;
+    if (r == 0 && type != S_IFLNK)
+        r = upper_set_mode(fd, name, type, what->mode, &ret->up->shown);
+    return r < 0 ? r : set_owner(ret->up->links->dir, name, what);
+}
+
 int overlay_make(const struct place *folder, const char *name, const struct overlay_new *what,
                  struct place *ret)
 {
@@ -145,6 +163,8 @@ int overlay_make(const struct place *folder, const char *name, const struct over
     *ret = (struct place){0};
     if (r == 0)
         r = must_be_free(folder, name);
+    if (r == -EEXIST && intent_was_set(NULL))
+        return find_made(folder, name, what, ret);
     if (r == 0)
         r = overlay_raise(folder, false, &dir);
     if (r == 0 && dir->removed)
@@ -152,6 +172,7 @@ int overlay_make(const struct place *folder, const char *name, const struct over
     if (r < 0)
         return r;
     bool hides = S_ISDIR(what->mode) && lies_below(dir, name, len);
+    intent_set(0);
     r = make_on_disk(dir, name, what, hides, &opened, &shown);
     if (r == 0)
         r = set_owner(dir, name, what);
@@ -186,6 +207,8 @@ int overlay_link(const struct place *file, const struct place *folder, const cha
         r = -EPERM;
     if (r == 0)
         r = must_be_free(folder, name);
+    if (r == -EEXIST && intent_was_set(NULL))
+        return overlay_child(folder, name, strlen(name), ret);
     if (r == 0)
         r = overlay_raise(file, false, &n);
     if (r == 0 && n->removed)
@@ -198,6 +221,7 @@ int overlay_link(const struct place *file, const struct place *folder, const cha
     int to = from < 0 ? from : onode_dir_fd(dir);
     if (to < 0)
         return to;
+    intent_set(0);
     if (linkat(from, n->links->name, to, name, 0) < 0 ||
         fstatat(to, name, &st, AT_SYMLINK_NOFOLLOW) < 0)
         return -errno;
@@ -289,7 +313,7 @@ int overlay_remove(const struct place *folder, const char *name, bool is_dir)
     struct place target;
     int r = look(folder, name, &target);
     if (r < 0)
-        return r;
+        return r == -ENOENT && intent_was_set(NULL) ? 0 : r;
     bool dir = type_of(&target) == S_IFDIR;
     if (is_dir && !dir)
         r = -ENOTDIR;
@@ -298,7 +322,10 @@ int overlay_remove(const struct place *folder, const char *name, bool is_dir)
     else if (is_dir)
         r = overlay_check_empty(&target);
     place_release(&target);
-    return r < 0 ? r : remove_checked(folder, name);
+    if (r < 0)
+        return r;
+    intent_set(0);
+    return remove_checked(folder, name);
 }
 
 /* ---- moving ---- */
@@ -381,6 +408,7 @@ static int save_target(struct onode *other, int to_fd, const char *to_name)
     if (linkat(to_fd, to_name, upper->orphans, orphan, 0) < 0)
         return -errno;
     other->orphan = upper->serial;
+    onode_note_orphan(other);
     return 0;
 }
 
@@ -411,6 +439,7 @@ static int move_on_disk(struct move *m, struct oentry *e, struct oentry *to)
     if (to_fd < 0)
         return to_fd;
     struct onode *target = to->node && to->node->upper ? to->node : NULL;
+    intent_set(0);
     if (target)
         r = save_target(target, to_fd, to->name);
     if (r == 0)
@@ -438,6 +467,26 @@ static int move(struct move *m)
     return 0;
 }
 
+static uint64_t inode_of(int dir, const char *name)
+{
+    struct stat st;
+    return fstatat(dir, name, &st, AT_SYMLINK_NOFOLLOW) < 0 ? 0 : st.st_ino;
+}
+
+/* Did a predecessor move it, or exchange both? Of those the names tell nothing, but the inode does.
+ */
+static bool was_moved(const struct move *m, int result)
+{
+    uint64_t ino;
+    if (!intent_was_set(&ino))
+        return false;
+    if (!m->exchange)
+        return result == -ENOENT;
+    const struct onode *n = m->source.up;
+    int fd = n && n->upper && n->links ? onode_dir_fd(n->links->dir) : -ENOENT;
+    return fd >= 0 && inode_of(fd, m->name) != ino;
+}
+
 static int exchange(struct move *m)
 {
     struct oentry *e = onode_entry(m->dir, m->name, strlen(m->name));
@@ -448,6 +497,7 @@ static int exchange(struct move *m)
     int fd = r < 0 ? r : onode_dir_fd(m->dir), to_fd = fd < 0 ? fd : onode_dir_fd(m->to_dir);
     if (to_fd < 0)
         return to_fd;
+    intent_set(inode_of(fd, e->name));
     if (renameat2(fd, e->name, to_fd, to->name, RENAME_EXCHANGE) < 0)
         return -errno;
     onode_unlink(e);
@@ -481,6 +531,11 @@ int overlay_rename(const struct place *from, const char *name, const struct plac
                      .to_name = to_name,
                      .exchange = flags & RENAME_EXCHANGE};
     int r = look_both(&m, flags);
+    if (was_moved(&m, r)) {
+        place_release(&m.source);
+        place_release(&m.target);
+        return 0;
+    }
     if (r == 0)
         r = check_types(&m);
     /* Two names of one file: nothing happens, says POSIX. */
@@ -508,8 +563,10 @@ int overlay_make_orphan(struct onode *n, int dir, const char *name)
     char orphan[64];
     upper_temporary(upper, "o", orphan);
     int r = io_renameat(dir, name, upper->orphans, orphan);
-    if (r == 0)
+    if (r == 0) {
         n->orphan = upper->serial;
+        onode_note_orphan(n);
+    }
     return r;
 }
 

@@ -83,6 +83,17 @@ static bool leads_to(const struct trail *t, uint64_t nodeid)
 
 static int raise_folder(struct onode *dir);
 
+/* Before it gets another name, by which nobody would know it again. */
+static void note_inode(struct onode *n)
+{
+    struct stat st;
+    if (n->removed || !n->ov->succession)
+        return;
+    int dir = onode_dir_fd(n->links->dir);
+    if (dir >= 0 && fstatat(dir, n->links->name, &st, AT_SYMLINK_NOFOLLOW) == 0)
+        onode_note(n, st.st_ino);
+}
+
 static int make_folder(struct onode *parent, const char *name, size_t len, struct onode *dir)
 {
     _cleanup_free_ char *copy = xstrndup(name, len);
@@ -96,6 +107,7 @@ static int make_folder(struct onode *parent, const char *name, size_t len, struc
     if (r < 0)
         return r;
     dir->upper = dir->loaded = dir->fresh = true;
+    note_inode(dir);
     dir->mtime_ns = (int64_t)st.st_mtim.tv_sec * 1000000000 + st.st_mtim.tv_nsec;
     return 0;
 }
@@ -279,6 +291,7 @@ static int bring_up(struct onode *n, const struct place *from, bool truncate)
     n->has_lower = false;
     if (fd >= 0)
         onode_keep(n, fd);
+    note_inode(n);
     return 0;
 }
 

@@ -41,6 +41,8 @@ void onode_close(struct onode *n)
     if (n->pinned) {
         n->pinned = false;
         n->ov->n_pinned--;
+        if (n->ov->succession)
+            succession_drop(n->ov->succession, n->fd);
     } else {
         unlist(n);
         n->ov->n_descriptors--;
@@ -54,10 +56,13 @@ bool onode_pin(struct onode *n)
     struct overlay *ov = n->ov;
     if (ov->n_pinned >= MAX_PINNED || onode_open(n) < 0)
         return false;
+    if (ov->succession && !succession_keep(ov->succession, n->fd))
+        return false;
     unlist(n);
     ov->n_descriptors--;
     n->pinned = true;
     ov->n_pinned++;
+    onode_note_orphan(n);
     return true;
 }
 

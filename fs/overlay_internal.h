@@ -6,6 +6,7 @@
 
 #include "fs/nodeid.h"
 #include "fs/overlay.h"
+#include "fs/succession.h"
 #include "fs/upper.h"
 
 /* Nodeids of what is new: indices of the environment's table that no generated file reaches. */
@@ -35,6 +36,7 @@ struct onode {
     bool has_lower;
     struct view_node lower; /* in the overlay's tree, or in `tree` */
     struct tree *tree;      /* of a removed file whose bytes a replaced tree has; else NULL */
+    bool leased;            /* that tree, for this node */
 
     /* folders */
     bool loaded; /* entries are what the disk has */
@@ -57,6 +59,7 @@ struct onode {
     struct upper_attr attr; /* without a file of their own */
     int64_t ctime_ns;       /* likewise */
     uint64_t ino;           /* of the file in the upper, when it has several names; else 0 */
+    uint64_t noted;         /* its inode in the upper as the succession has it, or 0 */
     bool dirty;             /* written since the last sync */
     bool pinned;            /* removed, and kept by its descriptor alone */
     uint64_t orphan;        /* its serial number in the orphans' folder, 0: none */
@@ -97,8 +100,11 @@ struct overlay {
     int64_t changed_ms;    /* of the monotonic clock: the last change */
     char **ready;          /* .dist-info folders that got a RECORD, at most READY_MAX */
     size_t n_ready, alloc_ready;
-    int64_t ready_ms; /* when the last of them got it */
-    bool abandoned;   /* its root was removed */
+    int64_t ready_ms;                      /* when the last of them got it */
+    bool abandoned;                        /* its root was removed */
+    struct succession *succession;         /* or NULL */
+    uint64_t inherited_index;              /* the last that a predecessor had given out */
+    const struct inherited_env *inherited; /* while what a predecessor had is read, else NULL */
 };
 
 /* ---- overlay.c ---- */
@@ -149,6 +155,21 @@ int overlay_child(const struct place *folder, const char *name, size_t len, stru
 void onode_stat_lower(const struct onode *node, const struct tree *tree, struct view_node at,
                       struct stat *ret);
 mode_t lower_type(const struct tree *tree, struct view_node node);
+
+/* ---- overlay_inherit.c ---- */
+
+/* For a successor; all do nothing without one. The kernel may hold the nodeid from now on, or does
+ * and the node has this file in the upper now. */
+void onode_note(struct onode *node, uint64_t ino);
+/* The same of what has a nodeid of its own and its bytes below, where the tree calls it `below`. */
+void onode_note_lower(struct onode *node, uint64_t below);
+/* It is about to lose its last name, and a descriptor or the orphans' folder keeps it. */
+void onode_note_orphan(struct onode *node);
+/* It has lost it. */
+void onode_note_removed(struct onode *node);
+void onode_note_gone(struct onode *node);
+/* The nodeid that a predecessor gave the file of a name on disk, unless it is in use; or 0. */
+uint64_t overlay_inherited_nodeid(struct onode *dir, const char *name);
 
 /* ---- overlay_change.c ---- */
 

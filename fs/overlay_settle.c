@@ -263,6 +263,8 @@ static void rely_on_tree(struct oentry *e, struct view_node lower, const struct 
             onode_free(n);
             onode_drop_if_bare(e);
         }
+    } else {
+        onode_note_lower(n, tree_nodeid(n->ov->tree, lower));
     }
     if (held)
         s->attributes(s->arg, nodeid);

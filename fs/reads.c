@@ -103,6 +103,7 @@ static void hand_to_worker(struct session *s, fuse_req_t req, const struct place
                         .fd = fd,
                         .offset = offset,
                         .size = size};
+    (void)session_defer(s); /* reading again does no harm */
     pool_submit(s->context.workers, read_in_worker, g);
 }
 

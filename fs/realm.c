@@ -117,7 +117,8 @@ static struct realm *realm_new(const struct home *home, struct images *images)
     return r;
 }
 
-int realm_new_hub(const struct home *home, struct images *images, int wake, struct realm **ret,
+int realm_new_hub(const struct home *home, struct images *images,
+                  const struct overlay_context *overlays, bool resume, struct realm **ret,
                   struct verror *err)
 {
     char **names;
@@ -126,11 +127,13 @@ int realm_new_hub(const struct home *home, struct images *images, int wake, stru
     if (e < 0)
         return e;
     struct realm *r = realm_new(home, images);
-    r->wake = wake;
+    r->overlays = *overlays;
     for (size_t i = 0; i < n; i++)
         if (!env_is_emptied(home, names[i]))
             realm_add_name(r, names[i], strlen(names[i]));
     env_list_free(names, n);
+    if (resume)
+        realm_await(r);
     *ret = r;
     return 0;
 }
@@ -172,6 +175,7 @@ void realm_free(struct realm *r)
         free(r->names[i].name);
     free(r->envs);
     free(r->names);
+    inheritance_release(&r->inheritance);
     held_release(&r->held);
     pthread_mutex_destroy(&r->lock);
     pthread_mutex_destroy(&r->composing);
@@ -222,6 +226,7 @@ int realm_resolve(struct realm *r, uint64_t nodeid, struct place *ret)
     *ret = (struct place){.nodeid = nodeid};
     if (realm_is_hub(r) && (nodeid == REALM_ROOT || nodeid == TAG_NODEID))
         return 0;
+    realm_inherit_slot(r, nodeid_slot(nodeid));
     pthread_mutex_lock(&r->lock);
     struct liveenv *env = realm_is_hub(r) ? realm_find_env(r, nodeid_slot(nodeid)) : r->envs[0];
     struct overlay *overlay = env ? env->overlay : NULL;
@@ -282,6 +287,7 @@ int realm_compose_name(struct realm *r, const char *name, struct place *ret, str
     realm_add_name(r, name, strlen(name))->env = env;
     tree_ref(tree);
     pthread_mutex_unlock(&r->lock);
+    succession_note_view(r->overlays.succession, env->slot, tree_generation(tree), name);
     /* Before anybody can look into it: the folder's inode is not known to the kernel yet. */
     if (env->overlay)
         overlay_set_tree(env->overlay, tree, NULL, NULL);
@@ -311,6 +317,7 @@ static enum known find_in_view(struct realm *r, const char *name, size_t len, st
 static int lookup_env(struct realm *r, const char *name, size_t len, struct place *ret,
                       struct verror *err)
 {
+    realm_inherit_name(r, name, len);
     enum known known = find_in_view(r, name, len, ret);
     if (known == IN_VIEW)
         return 0;

@@ -30,9 +30,15 @@
 
 struct realm;
 
-/* The hub: scans the names of all environments. wake: as for overlay_open(). */
-int realm_new_hub(const struct home *home, struct images *images, int wake, struct realm **ret,
+/* The hub: scans the names of all environments. resume: what a predecessor had in view is in view
+ * again, under the nodeids that it noted in the overlays' succession; each environment is composed
+ * when something of it is asked for, or by realm_inherit(). */
+int realm_new_hub(const struct home *home, struct images *images,
+                  const struct overlay_context *overlays, bool resume, struct realm **ret,
                   struct verror *err);
+/* Composes what was taken over and not asked for yet, and brings all of it up to what is on disk.
+ * What a predecessor may not have told the kernel is told (again): change() as realm_attach(). */
+void realm_inherit(struct realm *realm, tree_change_fn change, void *arg);
 /* The current generation of one environment, with `address` as its path. */
 int realm_new_single(const struct home *home, struct images *images, const char *env_name,
                      const char *address, struct realm **ret, struct verror *err);

@@ -11,9 +11,7 @@
 #include "fs/nodeid.h"
 #include "fs/realm_internal.h"
 
-/* The writable layer of an environment in the hub. Where it cannot be had the environment is shown
- * read-only: a write says EROFS then, and the log why. With `composing` held. */
-static void open_overlay(struct realm *r, struct liveenv *env, const struct env *disk)
+void realm_open_overlay(struct realm *r, struct liveenv *env, const struct env *disk)
 {
     _cleanup_verror_ struct verror err = VERROR_INIT;
     _cleanup_free_ char *path = env_upper(disk);
@@ -22,7 +20,7 @@ static void open_overlay(struct realm *r, struct liveenv *env, const struct env 
         return;
     }
     struct overlay *overlay;
-    if (overlay_open(path, env->slot, r->images, r->wake, &overlay, &err) < 0) {
+    if (overlay_open(path, env->slot, &r->overlays, env->inherited, &overlay, &err) < 0) {
         log_line("environment %s is read-only: %s", env->name, verror_message(&err));
         return;
     }
@@ -37,13 +35,15 @@ int realm_refuse_emptied(const char *name, struct verror *err)
     return verror_hint(err, "venvfs rollback -n %s brings it back", name), -ENOENT;
 }
 
-int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
-                  struct verror *err)
+/* *generation: that was tried. */
+static int compose(struct realm *r, const char *name, unsigned *generation,
+                   struct liveenv **ret_env, struct tree **ret, struct verror *err)
 {
     struct env *disk;
     int e = env_open(r->home, name, false, false, &disk, err);
     if (e < 0)
         return e;
+    *generation = disk->manifest->generation;
     if (disk->emptied) {
         env_free(disk);
         return realm_refuse_emptied(name, err);
@@ -61,17 +61,34 @@ int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, s
         env->name = xstrdup(name);
     }
     pthread_mutex_unlock(&r->lock);
+    realm_inherit_env(r, env);
+    env->ids.succession = r->overlays.succession;
+    env->ids.slot = env->slot;
 
     struct tree_place place = {
         .slot = disk->slot, .is_mount_root = r->address != NULL, .address = r->address};
     e = tree_compose(disk->manifest, &place, r->images, &env->ids, ret, err);
     if (e == 0 && !r->address)
-        open_overlay(r, env, disk);
+        realm_open_overlay(r, env, disk);
     env_free(disk);
     if (e < 0)
         return verror_prefix(err, "environment %s", name), e;
     *ret_env = env;
     return 0;
+}
+
+int realm_compose(struct realm *r, const char *name, struct liveenv **ret_env, struct tree **ret,
+                  struct verror *err)
+{
+    /* Between the reading of a manifest and the leases of its images another may have become the
+     * current one, and the first collected with them: no lock is waited for here. */
+    for (unsigned before = 0, generation = 0;; before = generation) {
+        _cleanup_verror_ struct verror why = VERROR_INIT;
+        int e = compose(r, name, &generation, ret_env, ret, &why);
+        if ((e == -ESTALE || e == -ENOENT) && generation != before)
+            continue;
+        return e < 0 ? verror_move(err, &why) : 0;
+    }
 }
 
 /* ---- what the kernel holds ---- */
@@ -114,9 +131,21 @@ void liveenv_retire(struct liveenv *env)
         add_past(env, steal_ptr(env->current));
 }
 
+/* Another tree of the same generation may be in view. */
+static void note_out_of_view(struct realm *r, const struct liveenv *env, unsigned generation)
+{
+    bool found = env->current && tree_generation(env->current) == generation;
+    for (const struct past *p = env->past; p && !found; p = p->next)
+        found = tree_generation(p->tree) == generation;
+    if (!found)
+        succession_note_unview(r->overlays.succession, env->slot, generation);
+}
+
 void realm_prune(struct realm *r, struct liveenv *env, struct past **garbage)
 {
     struct need need = {.realm = r};
+    if (env->counts_unknown)
+        return;
     if (env->current && tree_each_group(env->current, no_reason, &need)) {
         /* The kernel holds nothing of it: composed again when it is looked up again. */
         liveenv_retire(env);
@@ -131,6 +160,7 @@ void realm_prune(struct realm *r, struct liveenv *env, struct past **garbage)
             *link = p->next;
             p->next = *garbage;
             *garbage = p;
+            note_out_of_view(r, env, tree_generation(p->tree));
         } else {
             link = &p->next;
         }
@@ -141,6 +171,7 @@ void past_free(struct past *list)
 {
     while (list) {
         struct past *next = list->next;
+        tree_end_lease(list->tree); /* an overlay may keep it, to compare with */
         tree_unref(list->tree);
         free(list);
         list = next;
@@ -162,8 +193,12 @@ void realm_hold(struct realm *r, const struct place *place)
     /* The tree may have been replaced and given back since it answered this lookup. */
     if (place->tree) {
         struct liveenv *env = realm_find_env(r, tree_slot(place->tree));
-        if (env && !has_tree(env, place->tree))
+        if (env && !has_tree(env, place->tree)) {
+            if (!tree_lease(place->tree))
+                log_line("environment %s: a file of a generation that was removed is open",
+                         env->name);
             add_past(env, tree_ref(place->tree));
+        }
     }
     pthread_mutex_unlock(&r->lock);
 }
@@ -172,7 +207,8 @@ bool realm_is_held(void *realm, uint64_t nodeid)
 {
     struct realm *r = realm;
     pthread_mutex_lock(&r->lock);
-    bool held = held_count(&r->held, nodeid_group(nodeid)) > 0;
+    const struct liveenv *env = realm_find_env(r, nodeid_slot(nodeid));
+    bool held = (env && env->counts_unknown) || held_count(&r->held, nodeid_group(nodeid)) > 0;
     pthread_mutex_unlock(&r->lock);
     return held;
 }
@@ -252,7 +288,9 @@ void realm_forget(struct realm *r, uint64_t nodeid, uint64_t count)
     pthread_mutex_lock(&r->lock);
     if (held_sub(&r->held, nodeid_group(nodeid), count) == 0) {
         struct liveenv *env = realm_find_env(r, nodeid_slot(nodeid));
-        overlay = env ? env->overlay : NULL;
+        overlay = env && !(env->counts_unknown && !overlay_is_since(env->overlay, nodeid))
+                      ? env->overlay
+                      : NULL;
         if (env && (env->past || held_count(&r->held, root_of(env)) == 0))
             realm_prune(r, env, &garbage);
     }
@@ -312,6 +350,7 @@ bool realm_swap_tree(struct realm *r, const char *name, struct liveenv *env, str
     env->current = fresh;
     n->env = env;
     pthread_mutex_unlock(&r->lock);
+    succession_note_view(r->overlays.succession, env->slot, tree_generation(fresh), name);
     return old == env;
 }
 
@@ -361,6 +400,7 @@ bool realm_show_name(struct realm *r, const char *name)
 int realm_attach(struct realm *r, const char *name, tree_change_fn change, void *arg,
                  struct verror *err)
 {
+    realm_inherit_name(r, name, strlen(name));
     struct tree *before = realm_tree(r, name);
     if (before) {
         int e = switch_tree(r, name, before, change, arg, err);

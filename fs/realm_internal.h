@@ -3,6 +3,7 @@
 #define VENVFS_FS_REALM_INTERNAL_H
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "fs/held.h"
 #include "fs/ids.h"
@@ -21,6 +22,11 @@ struct liveenv {
     struct overlay *overlay; /* set once, with the realm's lock; NULL: shown read-only */
     struct tree *current;    /* realm->lock; NULL: not composed, or detached */
     struct past *past;       /* realm->lock; newest first */
+    /* What a predecessor had of it; realm->composing. NULL: nothing, or it is taken over. */
+    const struct inherited_env *inherited;
+    /* realm->lock: it was taken over, and how often the kernel was given its nodeids is not known.
+     * What it may hold is held. */
+    bool counts_unknown;
 };
 
 /* A name in the hub. */
@@ -35,7 +41,9 @@ struct realm {
     const struct home *home; /* outlives the realm */
     struct images *images;
     char *address; /* explicit mounts; NULL: the hub */
-    int wake;      /* for overlays */
+    struct overlay_context overlays;
+    struct inheritance inheritance;
+    atomic_size_t n_inherited; /* environments that are still to be taken over */
 
     pthread_mutex_t composing;
     pthread_mutex_t lock;     /* everything below */
@@ -85,6 +93,17 @@ bool realm_swap_tree(struct realm *realm, const char *name, struct liveenv *env,
  * view. ret: its root. -ENOENT, -EIO. */
 int realm_compose_name(struct realm *realm, const char *name, struct place *ret,
                        struct verror *err);
+/* Of a new realm: reads what there is to take over. */
+void realm_await(struct realm *realm);
+/* Without any lock: what a predecessor had in view under the name, or of the slot, is again. */
+void realm_inherit_name(struct realm *realm, const char *name, size_t len);
+void realm_inherit_slot(struct realm *realm, uint32_t slot);
+/* The same with `composing` held. */
+void realm_inherit_env(struct realm *realm, struct liveenv *env);
+/* The writable layer of an environment in the hub. Where it cannot be had the environment is shown
+ * read-only: a write says EROFS then, and the log why. With `composing` held. */
+struct env;
+void realm_open_overlay(struct realm *realm, struct liveenv *env, const struct env *disk);
 /* With `composing` held and without the lock: composes the current generation on disk. */
 int realm_compose(struct realm *realm, const char *name, struct liveenv **env, struct tree **ret,
                   struct verror *err);

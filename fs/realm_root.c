@@ -9,6 +9,7 @@
 #include "base/path.h"
 #include "env/envs.h"
 #include "env/inside.h"
+#include "fs/intent.h"
 #include "fs/nodeid.h"
 #include "fs/realm_internal.h"
 
@@ -82,6 +83,18 @@ static int set_mode(struct realm *r, const struct place *root, mode_t mode)
     return e;
 }
 
+/* A predecessor made it for the same request. */
+static int find_made(struct realm *r, const char *name, struct place *ret, struct verror *err)
+{
+    const struct place root = {.nodeid = REALM_ROOT};
+    struct place place = {0};
+    int e = realm_lookup(r, &root, name, strlen(name), &place, err);
+    if (e == 0)
+        e = realm_resolve(r, place.nodeid, ret);
+    place_release(&place);
+    return e;
+}
+
 int realm_make(struct realm *r, const char *name, mode_t mode, struct place *ret,
                struct verror *err)
 {
@@ -95,7 +108,8 @@ int realm_make(struct realm *r, const char *name, mode_t mode, struct place *ret
     found = found && !r->names[i].hidden;
     pthread_mutex_unlock(&r->lock);
     if (found)
-        return -EEXIST;
+        return intent_was_set(NULL) ? find_made(r, name, ret, err) : -EEXIST;
+    intent_set(0);
     e = make_record(r, name, err);
     if (e < 0)
         return e;
@@ -215,6 +229,8 @@ int realm_remove(struct realm *r, const char *name, struct verror *err)
     struct env *disk = NULL;
     bool found;
     int e = realm_is_hub(r) ? bring_into_view(r, name, err) : -EROFS;
+    if (e == -ENOENT && intent_was_set(NULL))
+        return 0; /* a predecessor removed it for the same request */
     if (e == 0 && !subject_of_name(r, name, &s))
         e = -ENOENT;
     if (e == 0 && !s.overlay)
@@ -223,8 +239,10 @@ int realm_remove(struct realm *r, const char *name, struct verror *err)
         e = -ENOTEMPTY;
     if (e == 0)
         e = open_record(r, &s, &disk, err);
-    if (e == 0)
+    if (e == 0) {
+        intent_set(0);
         e = env_empty(disk, err);
+    }
     if (e == 0) {
         pthread_mutex_lock(&r->lock);
         struct liveenv *env = realm_hide_name(r, name, &found);

@@ -24,15 +24,21 @@ struct session_context {
     struct counters *counters; /* may be shared by sessions */
     int ended; /* an eventfd, signalled when a session's loop ends by itself; overlays wake it, too
                 */
-    struct stubs *stubs;       /* of environments made and removed from inside; may be NULL */
-    struct recorder *recorder; /* of what imports read in the hub; may be NULL */
-    struct log_memory *told;   /* which packages' damage is in the log; may be NULL */
+    struct stubs *stubs;           /* of environments made and removed from inside; may be NULL */
+    struct recorder *recorder;     /* of what imports read in the hub; may be NULL */
+    struct log_memory *told;       /* which packages' damage is in the log; may be NULL */
+    struct succession *succession; /* of the hub: what a successor needs goes there; may be NULL */
 };
 
 /* Mounts at an existing folder, starts the loop, and returns once the kernel's INIT is answered.
  * Takes the realm over, also when it fails. Errors name the mount point and carry a hint. */
 int session_start(const struct session_context *context, struct realm *realm,
                   const char *mountpoint, struct session **ret, struct verror *err);
+
+/* The same with the hub's mount and descriptor, which a predecessor had and left in the succession:
+ * nothing is mounted, and the requests that it did not answer are answered first. */
+int session_resume(const struct session_context *context, struct realm *realm,
+                   const char *mountpoint, struct session **ret, struct verror *err);
 
 const char *session_mountpoint(const struct session *session);
 struct realm *session_realm(const struct session *session);

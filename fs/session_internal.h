@@ -9,6 +9,7 @@
 #include <sys/uio.h>
 
 #include "fs/session.h"
+#include "fs/succession.h"
 #include "fs/waiting.h"
 
 /* About 30 years: the kernel remembers until it is told otherwise. */
@@ -33,6 +34,10 @@ struct session {
     uint32_t init_flags;  /* offered by the kernel */
     char *buffer;         /* for answers to READ */
     size_t buffer_size;
+    struct succession *succession; /* the context's, when this is the hub; or NULL */
+    const void *raw;               /* the request in work as the kernel wrote it */
+    size_t raw_size;
+    bool resuming; /* the kernel does not wait for the answer to INIT */
 
     pthread_mutex_t lock; /* the rest; leaf */
     pthread_cond_t changed;
@@ -44,6 +49,12 @@ struct session {
     struct announcement *announcements;
     uint64_t phantoms; /* the loop's own: phantoms made so far */
 };
+
+/* The loop's: its request in work will be answered by a worker, which begins with
+ * session_go_on(what this returned). */
+struct deferred *session_defer(struct session *session);
+/* The worker's: until intent_end(). */
+void session_go_on(struct deferred *deferred);
 
 /* Answers that rest on images whose files lost bytes (damage.c). */
 /* Does this one, of the loop to its request in work? */

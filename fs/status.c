@@ -66,6 +66,8 @@ static json_t *fuse_versions(const struct daemon *d)
 void daemon_status(const struct daemon *d, json_t *answer)
 {
     json_object_set_new(answer, "pid", json_integer(getpid()));
+    if (d->guardian)
+        json_object_set_new(answer, "guardian", json_integer(d->guardian));
     json_object_set_new(answer, "version", json_string(VENVFS_VERSION));
     json_object_set_new(answer, "protocol", json_integer(CONTROL_PROTOCOL));
     json_object_set_new(answer, "started", json_integer((json_int_t)d->started));

@@ -391,6 +391,18 @@ int stubs_prepare(const struct home *home, struct stubs **ret, struct strbuf *mo
     return 0;
 }
 
+struct stubs *stubs_resume(const struct home *home, int folder)
+{
+    struct stubs *s = xcalloc(1, sizeof(*s));
+    *s = (struct stubs){.home = home, .program = own_program(), .folder = folder};
+    return s;
+}
+
+int stubs_descriptor(const struct stubs *s)
+{
+    return s->folder;
+}
+
 void stubs_free(struct stubs *s)
 {
     if (!s)

@@ -23,6 +23,11 @@ struct stubs;
  * -ENOTEMPTY: a folder with files that was never a hub, which is left alone. */
 int stubs_prepare(const struct home *home, struct stubs **ret, struct strbuf *moved,
                   struct verror *err);
+/* The same of a hub that is mounted: the folder beneath it is what a predecessor had open, and is
+ * taken over. */
+struct stubs *stubs_resume(const struct home *home, int folder);
+/* The folder beneath. */
+int stubs_descriptor(const struct stubs *stubs);
 void stubs_free(struct stubs *stubs); /* closes the folder; the stubs stay. NULL is accepted */
 
 /* Adds the stubs of an environment unless they are there. python_dir: "python3.11"; NULL: nobody

@@ -1,6 +1,7 @@
 #include "fs/tree.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -31,6 +32,9 @@ struct tree {
     uint32_t slot;
     bool is_mount_root;
     unsigned generation;
+    pthread_mutex_t lease_lock; /* leases, and the taking and ending of them */
+    unsigned leases;
+    bool has_generation_lease; /* one without packages has no part in the store */
     struct view *view;
     struct images *images;
     struct layer *layers;
@@ -56,9 +60,14 @@ static int open_shared(void *arg, const struct store_image *which, struct image 
     struct shared_image *shared;
     if (which->number == 0 || which->number > NODEID_MASK(NODEID_IMAGE_BITS))
         return verror_set(err, EBADMSG, "image number %u is out of range", which->number);
-    int r = images_get(t->images, which, &shared, err);
+    int r = images_lease(t->images, which, err);
     if (r < 0)
         return r;
+    r = images_get(t->images, which, &shared, err);
+    if (r < 0) {
+        images_end_lease(t->images, which->number);
+        return r;
+    }
     t->layers = xgrow(t->layers, &o->alloc, t->n_layers + 1, sizeof(*t->layers));
     t->layers[t->n_layers++] = (struct layer){.image = shared, .number = which->number};
     *ret = image_ref(shared_image_image(shared));
@@ -180,7 +189,12 @@ int tree_compose(const struct manifest *m, const struct tree_place *place, struc
 
     struct opener opener = {.tree = t};
     struct view_images open = {.open = open_shared, .arg = &opener};
-    int r = view_compose(m, place->address, &open, &t->view, err);
+    pthread_mutex_init(&t->lease_lock, NULL);
+    t->leases = 1;
+    int r = m->n_packages ? images_lease_generation(images, t->slot, t->generation, err) : 0;
+    t->has_generation_lease = r == 0 && m->n_packages;
+    if (r == 0)
+        r = view_compose(m, place->address, &open, &t->view, err);
     if (r == 0)
         r = order_layers(t, m, err);
     if (r < 0) {
@@ -190,6 +204,46 @@ int tree_compose(const struct manifest *m, const struct tree_place *place, struc
     number_table(t, ids);
     *ret = t;
     return 0;
+}
+
+/* Those of the first `layers` layers. */
+static void end_leases(struct tree *t, size_t layers)
+{
+    for (size_t i = 0; i < layers; i++)
+        images_end_lease(t->images, t->layers[i].number);
+    if (t->has_generation_lease)
+        images_end_lease_of_generation(t->images, t->slot, t->generation);
+    t->has_generation_lease = false;
+}
+
+static bool take_leases(struct tree *t)
+{
+    if (t->n_layers && images_lease_generation(t->images, t->slot, t->generation, NULL) < 0)
+        return false;
+    t->has_generation_lease = t->n_layers > 0;
+    for (size_t i = 0; i < t->n_layers; i++)
+        if (images_lease(t->images, view_image_id(t->view, (uint32_t)i), NULL) < 0) {
+            end_leases(t, i);
+            return false;
+        }
+    return true;
+}
+
+bool tree_lease(struct tree *t)
+{
+    pthread_mutex_lock(&t->lease_lock);
+    bool leased = t->leases > 0 || take_leases(t);
+    t->leases += leased;
+    pthread_mutex_unlock(&t->lease_lock);
+    return leased;
+}
+
+void tree_end_lease(struct tree *t)
+{
+    pthread_mutex_lock(&t->lease_lock);
+    if (t->leases && --t->leases == 0)
+        end_leases(t, t->n_layers);
+    pthread_mutex_unlock(&t->lease_lock);
 }
 
 struct tree *tree_ref(struct tree *t)
@@ -202,10 +256,13 @@ void tree_unref(struct tree *t)
 {
     if (!t || atomic_fetch_sub_explicit(&t->refs, 1, memory_order_acq_rel) != 1)
         return;
+    if (t->leases)
+        end_leases(t, t->n_layers);
     if (t->view)
         view_unref(t->view);
     for (size_t i = 0; i < t->n_layers; i++)
         images_put(t->images, t->layers[i].image);
+    pthread_mutex_destroy(&t->lease_lock);
     free(t->layers);
     free(t->merged);
     free(t->generated);

@@ -20,9 +20,15 @@ struct tree_place {
 };
 
 /* Composes a manifest. ids gains entries for what is new; the caller serialises its use. Errors of
- * images_get() and view_compose(). Takes milliseconds. */
+ * images_get() and view_compose(); -ESTALE and -ENOENT also when the manifest was replaced and
+ * collected meanwhile. Takes milliseconds. */
 int tree_compose(const struct manifest *m, const struct tree_place *place, struct images *images,
                  struct ids *ids, struct tree **ret, struct verror *err);
+/* A tree is leased when it is composed, once, for who shows it, until the last lease ends; a tree
+ * without can be compared with others, but what its images name may be removed from the store.
+ * Counted. False: it has been. */
+bool tree_lease(struct tree *tree);
+void tree_end_lease(struct tree *tree);
 struct tree *tree_ref(struct tree *tree);
 void tree_unref(struct tree *tree); /* NULL is accepted */
 

@@ -36,6 +36,12 @@ static int make_empty_folder(const struct upper *u, const char *name)
     return r < 0 ? r : upper_beneath(u->root, name, O_PATH | O_DIRECTORY);
 }
 
+static int open_orphans(const struct upper *u, bool keep)
+{
+    int fd = keep ? upper_beneath(u->root, UPPER_ORPHANS, O_PATH | O_DIRECTORY) : -ENOENT;
+    return fd == -ENOENT ? make_empty_folder(u, UPPER_ORPHANS) : fd;
+}
+
 static void close_one(int *fd)
 {
     if (*fd >= 0)
@@ -52,14 +58,14 @@ static void close_all(struct upper *u)
     close_one(&u->whiteout);
 }
 
-static int open_root(struct upper *u)
+static int open_root(struct upper *u, bool keep_orphans)
 {
     u->root = open(u->path, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (u->root < 0)
         return -errno;
     u->work = make_empty_folder(u, UPPER_WORK);
     if (u->work >= 0)
-        u->orphans = make_empty_folder(u, UPPER_ORPHANS);
+        u->orphans = open_orphans(u, keep_orphans);
     if (u->work >= 0 && u->orphans >= 0)
         return 0;
     int r = u->work < 0 ? u->work : u->orphans;
@@ -88,7 +94,7 @@ static int wait_for_lock(struct upper *u)
     return r;
 }
 
-int upper_open(const char *path, struct upper *ret, struct verror *err)
+int upper_open(const char *path, bool keep_orphans, struct upper *ret, struct verror *err)
 {
     *ret = (struct upper)UPPER_NONE;
     ret->path = xstrdup(path);
@@ -96,7 +102,7 @@ int upper_open(const char *path, struct upper *ret, struct verror *err)
         return 0; /* most environments: no descriptor for them */
     int r = wait_for_lock(ret);
     if (r == 0)
-        r = open_root(ret);
+        r = open_root(ret, keep_orphans);
     if (r == 0)
         return 0;
     upper_close(ret);
@@ -134,7 +140,7 @@ int upper_create(struct upper *u)
     r = io_mkdirat(AT_FDCWD, u->path, 0755);
     if (r == 0 && chmod(u->path, 0755) < 0) /* whatever the umask: its mode is what is shown */
         r = -errno;
-    return r < 0 && r != -EEXIST ? r : open_root(u);
+    return r < 0 && r != -EEXIST ? r : open_root(u, false);
 }
 
 void upper_moved(struct upper *u, const char *path)

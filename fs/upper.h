@@ -34,8 +34,9 @@ struct upper {
 };
 
 /* path: the folder, which need not exist; if it does, takes the lock PATH.lock (-EAGAIN: another
- * daemon writes to this layer, and goes on to for a second) and empties work and orphans. */
-int upper_open(const char *path, struct upper *ret, struct verror *err);
+ * daemon writes to this layer, and goes on to for a second) and empties work and, unless they are
+ * kept, orphans. */
+int upper_open(const char *path, bool keep_orphans, struct upper *ret, struct verror *err);
 void upper_close(struct upper *upper); /* idempotent */
 /* Gives back its descriptors and its lock: as if it did not exist. */
 void upper_leave(struct upper *upper);

@@ -20,7 +20,7 @@ int upper_fill_begin(struct upper_fill *fill, const char *path, struct verror *e
     int r = path_remove_tree(path);
     if (r < 0)
         return verror_errno(err, r, "removing %s", path);
-    return upper_open(path, &fill->upper, err);
+    return upper_open(path, false, &fill->upper, err);
 }
 
 void upper_fill_end(struct upper_fill *fill)

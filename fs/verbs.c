@@ -15,19 +15,33 @@
 #include "env/inside.h"
 #include "fs/announce.h"
 #include "fs/control.h"
+#include "fs/control_wire.h"
 #include "fs/daemon_internal.h"
 #include "fs/mount.h"
 #include "venvfs-config.h"
 
 /* ---- mounts ---- */
 
+static int start_hub(struct daemon *d, bool resume, struct verror *err)
+{
+    const struct overlay_context overlays = {
+        .images = d->context.images, .wake = d->context.ended, .succession = d->context.succession};
+    struct realm *realm;
+    int r = realm_new_hub(d->home, d->context.images, &overlays, resume, &realm, err);
+    if (r == 0)
+        r = (resume ? session_resume : session_start)(&d->context, realm, d->home->hub, &d->hub,
+                                                      err);
+    return r;
+}
+
 int daemon_mount_hub(struct daemon *d, struct verror *err)
 {
-    struct realm *realm;
-    int r = realm_new_hub(d->home, d->context.images, d->context.ended, &realm, err);
-    if (r == 0)
-        r = session_start(&d->context, realm, d->home->hub, &d->hub, err);
-    return r;
+    return start_hub(d, false, err);
+}
+
+int daemon_resume_hub(struct daemon *d, struct verror *err)
+{
+    return start_hub(d, true, err);
 }
 
 /* HOME/mounts.json lets the next command heal what this process leaves when it is killed. */
@@ -374,6 +388,31 @@ static int do_mount(struct daemon *d, const json_t *request, json_t *answer, str
     }
     json_object_set_new(answer, "generation", json_integer(generation));
     return r;
+}
+
+/* The loops of these mounts were the predecessor's: nothing is under way in them that could be gone
+ * on with. */
+void daemon_resume_mounts(struct daemon *d)
+{
+    _cleanup_free_ char *path = path_join(d->home->root, "mounts.json");
+    _cleanup_strbuf_ struct strbuf text = STRBUF_INIT;
+    json_t *list = NULL, *mount;
+    size_t i;
+    if (io_read_file(path, &text, CONTROL_LIMIT) == 0)
+        list = json_loadb(text.buf, text.len, 0, NULL);
+    json_array_foreach(list, i, mount)
+    {
+        _cleanup_verror_ struct verror err = VERROR_INIT;
+        const char *dir = json_string_value(json_object_get(mount, "dir"));
+        json_t *answer = json_object();
+        int r = dir ? unmount_path(dir, true, &err) : -EINVAL;
+        if (r == 0)
+            r = do_mount(d, mount, answer, &err);
+        if (r < 0)
+            log_line("%s is not mounted any more: %s", dir ? dir : "?", verror_message(&err));
+        json_decref(answer);
+    }
+    json_decref(list);
 }
 
 static int do_umount(struct daemon *d, const json_t *request, json_t *answer, struct verror *err)

@@ -11,7 +11,7 @@ _venvfs() {
     fi
     local -a path=("$command")
     case "$command" in
-    store | python)
+    store | python | pyenv | tool)
         if ((COMP_CWORD == 2)); then
             _venvfs_offer "$("$program" "$command" --list-commands 2>/dev/null | cut -f1)"
             return
@@ -38,6 +38,10 @@ _venvfs() {
         ;;
     esac
     case "$command" in
+    python | pyenv)
+        _venvfs_offer "$("$program" pyenv completions "${path[1]}" 2>/dev/null | grep -v '^-')"
+        [[ ${path[1]} == exec && ${#COMPREPLY[@]} == 0 ]] || return
+        ;;
     show | history | diff | clone | rename | export | remove | mount | umount)
         _venvfs_offer "$("$program" list --names 2>/dev/null)"
         ;;

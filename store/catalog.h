@@ -82,6 +82,17 @@ int catalog_drop_empty_packs(struct catalog *c, struct verror *err);
  * a moment. */
 int catalog_vacuum(struct catalog *c, struct verror *err);
 
+/* ---- garbage collection (catalog_gc.c), within a transaction ---- */
+
+/* Forgets an image and of which wheels it was made. */
+int catalog_drop_image(struct catalog *c, uint32_t number, struct verror *err);
+/* Forgets wheels of which no image is left. */
+int catalog_drop_idle_wheels(struct catalog *c, struct verror *err);
+int catalog_drop_blob(struct catalog *c, const struct sha256 *id, struct verror *err);
+/* Forgets the answers of the lock helper that were kept longest, until the rest has no more than so
+ * many bytes. */
+int catalog_trim_cache(struct catalog *c, uint64_t bytes, struct verror *err);
+
 enum catalog_counter { COUNTER_PACK, COUNTER_IMAGE };
 /* The lowest number never given out; set when a transaction used some. */
 int catalog_counter(struct catalog *c, enum catalog_counter which, uint32_t *ret,

@@ -1,4 +1,4 @@
-/* The course of `store optimize`; optimize.h has the design and its invariants. */
+/* The course of `store optimize`; optimize.h has the design. */
 #include "store/optimize.h"
 
 #include <errno.h>
@@ -10,13 +10,9 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
-#include "base/lock.h"
 #include "base/mem.h"
 #include "base/path.h"
 #include "store/put_dir.h"
-
-/* The byte of STORE/claims that stands for this command; those of wheels are hashes. */
-#define OPTIMIZE_CLAIM (UINT64_MAX >> 2)
 
 struct optimize {
     struct store *store;
@@ -25,7 +21,7 @@ struct optimize {
     struct plan plan;
     char *dir; /* in STORE/tmp */
     int dir_lock;
-    struct written_pack packs[GROUPS];
+    struct written_pack packs[PLAN_GROUPS_MAX];
 };
 
 /* ---- sizes ---- */
@@ -62,7 +58,7 @@ static int measure(const struct store *store, struct store_optimize_sizes *ret, 
     return r;
 }
 
-/* The new packs are never bigger than the old ones (optimize_write()'s limit); the catalog is
+/* The new packs are never bigger than the old ones (rewrite_write()'s limit); the catalog is
  * written once more by the transaction and twice by the removal of its gaps; the gathered locations
  * are smaller than all images. */
 static int check_space(const struct optimize *o, struct verror *err)
@@ -109,9 +105,9 @@ static int tidy(struct optimize *o, const char *gathered, struct verror *err)
 {
     struct catalog *catalog;
     uint64_t count;
-    int r = optimize_put_gathered(&o->plan, gathered, err);
+    int r = rewrite_put_gathered(&o->plan, gathered, err);
     if (r == 0)
-        r = optimize_sweep(&o->plan, false, &o->result->swept_bytes, &count, err);
+        r = rewrite_sweep(&o->plan, false, &o->result->swept_bytes, &count, err);
     if (r == 0)
         r = store_catalog(o->store, &catalog, err);
     if (r < 0)
@@ -122,11 +118,52 @@ static int tidy(struct optimize *o, const char *gathered, struct verror *err)
     return r;
 }
 
+static int mark_old(const struct plan *plan, struct catalog *catalog, int level, struct verror *err)
+{
+    int r = 0;
+    for (size_t i = 0; r == 0 && i < plan->pack_count; i++)
+        if (plan->packs[i].level < level)
+            r = catalog_set_optimized(catalog, plan->packs[i].number, -level, err);
+    return r;
+}
+
+/* Nothing is gained: the packs there are are not worth another run at this level. */
+static int mark_seen(struct plan *plan, int level, struct verror *err)
+{
+    struct catalog *catalog;
+    int r = store_catalog(plan->store, &catalog, err);
+    if (r < 0)
+        return r;
+    r = catalog_begin(catalog, err);
+    if (r == 0) {
+        r = mark_old(plan, catalog, level, err);
+        if (r == 0)
+            r = catalog_drop_empty_packs(catalog, err);
+        if (r == 0)
+            r = catalog_commit(catalog, err);
+        if (r < 0)
+            catalog_rollback(catalog);
+    }
+    store_catalog_done(plan->store);
+    return r;
+}
+
+/* Those that stay hold what is damaged, and would hold it after another run. */
+static int also_mark_old(struct plan *plan, struct catalog *catalog, void *arg, struct verror *err)
+{
+    const struct optimize *o = arg;
+    return mark_old(plan, catalog, o->options.level, err);
+}
+
 static int commit(struct optimize *o, const char *gathered, struct verror *err)
 {
-    int r = optimize_commit(&o->plan, o->packs, gathered, o->options.level, err);
+    for (size_t g = 0; g < GROUPS; g++)
+        o->packs[g].level = o->options.level;
+    struct change change = {
+        .packs = o->packs, .gathered = gathered, .also = also_mark_old, .arg = o};
+    int r = rewrite_commit(&o->plan, &change, err);
     for (size_t i = 0; r == 0 && i < o->plan.blob_count; i++)
-        o->result->blobs_moved += !o->plan.blobs[i].damaged;
+        o->result->blobs_moved += plan_moves(&o->plan.blobs[i]);
     return r;
 }
 
@@ -137,7 +174,7 @@ static int gather_again(struct optimize *o, const char *gathered, struct verror 
     int r = store_catalog(o->store, &catalog, err);
     if (r < 0)
         return r;
-    r = optimize_gather(&o->plan, catalog, gathered, err);
+    r = rewrite_gather(&o->plan, catalog, gathered, err);
     store_catalog_done(o->store);
     return r;
 }
@@ -158,20 +195,33 @@ static int change_over(struct optimize *o,
     return r;
 }
 
+static struct rewrite_options rewrite_options(const struct optimize *o)
+{
+    return (struct rewrite_options){.level = o->options.level,
+                                    .jobs = o->options.jobs,
+                                    .progress = o->options.progress,
+                                    .problem = o->options.problem,
+                                    .arg = o->options.arg};
+}
+
 static int rewrite(struct optimize *o, struct verror *err)
 {
+    struct rewrite_options options = rewrite_options(o);
     int r = need_dir(o, err);
     if (r == 0)
-        r = optimize_check(&o->plan, &o->options, o->result, err);
+        r = rewrite_check(&o->plan, &options, &o->result->blobs_damaged, err);
     if (r < 0)
         return r;
-    plan_lay_out(&o->plan);
+    optimize_lay_out(&o->plan, o->options.level);
     _cleanup_verror_ struct verror why = VERROR_INIT;
-    r = optimize_write(&o->plan, &o->options, o->dir, o->result->before.pack_bytes, o->packs,
-                       o->result, &why);
+    struct rewrite_counts counts = {0};
+    r = rewrite_write(&o->plan, &options, o->dir, o->result->before.pack_bytes, o->packs, &counts,
+                      &why);
+    o->result->frames_made = counts.made;
+    o->result->frames_kept = counts.kept;
     if (r == -E2BIG) {
         o->result->nothing = true;
-        return optimize_mark(&o->plan, o->options.level, err);
+        return mark_seen(&o->plan, o->options.level, err);
     }
     return r < 0 ? verror_move(err, &why) : change_over(o, commit, err);
 }
@@ -182,7 +232,7 @@ static int finish_earlier(struct optimize *o, struct verror *err)
     struct store_optimize_result *res = o->result;
     uint64_t bytes, count;
     res->after = res->before;
-    int r = optimize_sweep(&o->plan, true, &bytes, &count, err);
+    int r = rewrite_sweep(&o->plan, true, &bytes, &count, err);
     res->nothing = count == 0;
     if (r < 0 || res->nothing)
         return r;
@@ -200,10 +250,11 @@ static int estimate(struct optimize *o, struct verror *err)
 {
     struct store_optimize_result *res = o->result;
     uint64_t count, bytes;
-    plan_lay_out(&o->plan);
-    int r = optimize_sweep(&o->plan, true, &res->swept_bytes, &count, err);
+    struct rewrite_options options = rewrite_options(o);
+    optimize_lay_out(&o->plan, o->options.level);
+    int r = rewrite_sweep(&o->plan, true, &res->swept_bytes, &count, err);
     if (r == 0)
-        r = optimize_estimate(&o->plan, &o->options, &bytes, err);
+        r = rewrite_estimate(&o->plan, &options, &bytes, err);
     if (r < 0)
         return r;
     res->after = res->before;
@@ -221,7 +272,7 @@ static int go(struct optimize *o, struct verror *err)
     if (r == 0)
         r = measure(o->store, &res->before, err);
     if (r == 0)
-        r = plan_read(o->store, o->options.problem, o->options.arg, &o->plan, err);
+        r = optimize_read(o->store, o->options.problem, o->options.arg, &o->plan, err);
     if (r < 0)
         return r;
     if (worth_it(&o->plan, o->options.level)) {
@@ -241,19 +292,11 @@ int store_optimize(struct store *store, const struct store_optimize_options *opt
     *ret = (struct store_optimize_result){0};
     if (!o.options.level)
         o.options.level = STORE_OPTIMIZE_LEVEL;
-    if (store->flags & STORE_READ_ONLY)
-        return verror_set(err, EROFS, "the store %s was opened for reading only", store->root);
-    _cleanup_free_ char *claims = store_path(store, "claims");
-    _cleanup_close_ int claim = lock_byte(claims, OPTIMIZE_CLAIM, false);
-    if (claim == -EAGAIN)
-        return verror_set(err, EBUSY, "another process optimizes the store %s", store->root);
+    _cleanup_close_ int claim = store_claim_rewriting(store, err);
     if (claim < 0)
-        return verror_errno(err, claim, "cannot lock %s", claims);
+        return claim;
     int r = go(&o, err);
-    for (size_t g = 0; g < GROUPS; g++) {
-        pack_writer_free(o.packs[g].writer);
-        free(o.packs[g].path);
-    }
+    rewrite_release(o.packs);
     if (o.dir)
         put_dir_remove(o.dir, o.dir_lock);
     free(o.dir);

@@ -1,4 +1,4 @@
-/* Which blob lies where: what is known of each, the order, the frames. */
+/* The order that `store optimize` gives to all blobs, and the frames. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,85 +15,6 @@ static const uint32_t frame_limit[GROUPS] = {
     [GROUP_METADATA] = IMAGE_SLICE_SIZE / 4, [GROUP_SOURCE] = IMAGE_SLICE_SIZE / 2,
     [GROUP_OTHER] = IMAGE_SLICE_SIZE / 2,
 };
-
-/* ---- what the catalog knows ---- */
-
-static int copy_blob(const struct catalog_blob *blob, void *arg)
-{
-    struct plan *p = arg;
-    p->blobs = xgrow(p->blobs, &p->blob_alloc, p->blob_count + 1, sizeof(*p->blobs));
-    p->blobs[p->blob_count++] = (struct plan_blob){.id = blob->id,
-                                                   .size = blob->size,
-                                                   .from = blob->where,
-                                                   .to = blob->where,
-                                                   .group = GROUP_OTHER};
-    return 0;
-}
-
-static int copy_pack(uint32_t number, uint64_t bytes, void *arg)
-{
-    struct plan *p = arg;
-    p->packs = xgrow(p->packs, &p->pack_alloc, p->pack_count + 1, sizeof(*p->packs));
-    p->packs[p->pack_count++] = (struct plan_pack){.number = number, .bytes = bytes};
-    return 0;
-}
-
-static int copy_image(const struct catalog_image *image, void *arg)
-{
-    struct plan *p = arg;
-    p->images = xgrow(p->images, &p->image_alloc, p->image_count + 1, sizeof(*p->images));
-    p->images[p->image_count++] = (struct plan_image){
-        .which = image->which, .name = xstrdup(image->name), .version = xstrdup(image->version)};
-    return 0;
-}
-
-static int read_catalog(struct plan *p, struct verror *err)
-{
-    struct catalog *catalog;
-    int r = store_catalog(p->store, &catalog, err);
-    if (r < 0)
-        return r;
-    r = catalog_each_blob(catalog, copy_blob, p, err);
-    if (r == 0)
-        r = catalog_each_pack(catalog, copy_pack, p, err);
-    if (r == 0)
-        r = catalog_each_image(catalog, copy_image, p, err);
-    for (size_t i = 0; r == 0 && i < p->pack_count; i++)
-        r = catalog_optimized(catalog, p->packs[i].number, &p->packs[i].level, err);
-    store_catalog_done(p->store);
-    return r;
-}
-
-struct plan_blob *plan_find(const struct plan *plan, const struct sha256 *id)
-{
-    size_t lo = 0, hi = plan->blob_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        int c = sha256_cmp(&plan->blobs[mid].id, id);
-        if (c == 0)
-            return &plan->blobs[mid];
-        if (c < 0)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
-
-struct plan_pack *plan_find_pack(const struct plan *plan, uint32_t number)
-{
-    size_t lo = 0, hi = plan->pack_count;
-    while (lo < hi) {
-        size_t mid = lo + (hi - lo) / 2;
-        if (plan->packs[mid].number == number)
-            return &plan->packs[mid];
-        if (plan->packs[mid].number < number)
-            lo = mid + 1;
-        else
-            hi = mid;
-    }
-    return NULL;
-}
 
 /* ---- what images know ---- */
 
@@ -141,8 +62,7 @@ static void name_blob(struct plan *p, const struct image *image, uint32_t blob, 
     const struct sha256 *id = image_blob_id(image, blob);
     struct plan_blob *b = plan_find(p, id);
     if (!b) {
-        p->missing = xgrow(p->missing, &p->missing_alloc, p->missing_count + 1, sizeof(*id));
-        p->missing[p->missing_count++] = *id;
+        plan_miss(p, id);
         return;
     }
     int c = b->path ? strcmp(path, b->path) : -1;
@@ -180,11 +100,6 @@ static void name_blobs(struct plan *p, const struct image *image)
     }
 }
 
-static int by_id(const void *a, const void *b)
-{
-    return sha256_cmp(a, b);
-}
-
 static int read_images(struct plan *p, void (*problem)(const char *line, void *arg), void *arg,
                        struct verror *err)
 {
@@ -201,61 +116,17 @@ static int read_images(struct plan *p, void (*problem)(const char *line, void *a
         name_blobs(p, image);
         image_unref(image);
     }
-    if (p->missing_count)
-        qsort(p->missing, p->missing_count, sizeof(*p->missing), by_id);
+    plan_sort_missing(p);
     return 0;
 }
 
-/* The blobs of a pack that cannot be opened stay in it. */
-static int open_packs(struct plan *p, void (*problem)(const char *line, void *arg), void *arg,
-                      struct verror *err)
+int optimize_read(struct store *store, void (*problem)(const char *line, void *arg), void *arg,
+                  struct plan *ret, struct verror *err)
 {
-    for (size_t i = 0; i < p->pack_count; i++) {
-        _cleanup_verror_ struct verror why = VERROR_INIT;
-        _cleanup_free_ char *path = store_pack_path(p->store, p->packs[i].number);
-        int r = pack_open(path, p->packs[i].number, &p->packs[i].pack, &why);
-        if (r == -ENOENT || r == -EBADMSG || r == -EIO)
-            problem(verror_message(&why), arg);
-        else if (r < 0)
-            return verror_move(err, &why);
-    }
-    for (size_t i = 0; i < p->blob_count; i++) {
-        const struct plan_pack *at = plan_find_pack(p, p->blobs[i].from.pack);
-        p->blobs[i].damaged = !at || !at->pack;
-    }
-    return 0;
-}
-
-int plan_read(struct store *store, void (*problem)(const char *line, void *arg), void *arg,
-              struct plan *ret, struct verror *err)
-{
-    ret->store = store;
-    int r = read_catalog(ret, err);
-    if (r == 0)
-        r = open_packs(ret, problem, arg, err);
+    int r = plan_read_catalog(store, problem, arg, ret, err);
+    for (size_t i = 0; i < ret->blob_count; i++)
+        ret->blobs[i].group = GROUP_OTHER;
     return r < 0 ? r : read_images(ret, problem, arg, err);
-}
-
-void plan_release(struct plan *plan)
-{
-    for (size_t i = 0; i < plan->blob_count; i++) {
-        free(plan->blobs[i].path);
-        free(plan->blobs[i].dist);
-        free(plan->blobs[i].version);
-    }
-    for (size_t i = 0; i < plan->image_count; i++) {
-        free(plan->images[i].name);
-        free(plan->images[i].version);
-    }
-    for (size_t i = 0; i < plan->pack_count; i++)
-        pack_unref(plan->packs[i].pack);
-    free(plan->blobs);
-    free(plan->order);
-    free(plan->frames);
-    free(plan->packs);
-    free(plan->images);
-    free(plan->gathered);
-    free(plan->missing);
 }
 
 /* ---- the order ---- */
@@ -294,15 +165,6 @@ static int by_place(const void *pa, const void *pb, void *arg)
 
 /* ---- the frames ---- */
 
-static struct plan_frame *add_frame(struct plan *p, uint32_t first, uint8_t group)
-{
-    p->frames = xgrow(p->frames, &p->frame_alloc, p->frame_count + 1, sizeof(*p->frames));
-    struct plan_frame *f = &p->frames[p->frame_count++];
-    *f = (struct plan_frame){
-        .first = first, .count = 1, .group = group, .number = p->group_frames[group]++};
-    return f;
-}
-
 static void add_slices(struct plan *p, uint32_t at)
 {
     struct plan_blob *b = &p->blobs[p->order[at]];
@@ -310,19 +172,19 @@ static void add_slices(struct plan *p, uint32_t at)
     b->to = (struct pack_location){.pack = b->group, .frame = p->group_frames[b->group]};
     for (uint32_t k = 0; k < slices; k++) {
         uint64_t rest = b->size - (uint64_t)k * IMAGE_SLICE_SIZE;
-        struct plan_frame *f = add_frame(p, at, b->group);
+        struct plan_frame *f = plan_add_frame(p, at, b->group);
         f->slice = k;
         f->size = (uint32_t)(rest < IMAGE_SLICE_SIZE ? rest : IMAGE_SLICE_SIZE);
     }
 }
 
-void plan_lay_out(struct plan *plan)
+static void divide(struct plan *plan)
 {
     plan->order = xrealloc(plan->order, (plan->blob_count + 1) * sizeof(*plan->order));
     plan->order_count = plan->frame_count = 0;
     memset(plan->group_frames, 0, sizeof(plan->group_frames));
     for (uint32_t i = 0; i < plan->blob_count; i++)
-        if (!plan->blobs[i].damaged)
+        if (plan_moves(&plan->blobs[i]))
             plan->order[plan->order_count++] = i;
     qsort_r(plan->order, plan->order_count, sizeof(*plan->order), by_place, plan->blobs);
     struct plan_frame *open = NULL; /* has room */
@@ -336,14 +198,15 @@ void plan_lay_out(struct plan *plan)
         if (open && open->group == b->group && open->size + b->size <= frame_limit[b->group])
             open->count++;
         else
-            open = add_frame(plan, at, b->group);
+            open = plan_add_frame(plan, at, b->group);
         b->to =
             (struct pack_location){.pack = b->group, .frame = open->number, .offset = open->size};
         open->size += (uint32_t)b->size;
     }
 }
 
-bool plan_frame_kept(const struct plan *plan, const struct plan_frame *frame, int level)
+/* Does the frame exist already, made at `level` or higher of just these blobs? */
+static bool is_kept(const struct plan *plan, const struct plan_frame *frame, int level)
 {
     const struct plan_blob *first = &plan->blobs[plan->order[frame->first]];
     const struct plan_pack *at = plan_find_pack(plan, first->from.pack);
@@ -359,4 +222,11 @@ bool plan_frame_kept(const struct plan *plan, const struct plan_frame *frame, in
         offset += (uint32_t)b->size;
     }
     return true;
+}
+
+void optimize_lay_out(struct plan *plan, int level)
+{
+    divide(plan);
+    for (size_t i = 0; i < plan->frame_count; i++)
+        plan->frames[i].kept = is_kept(plan, &plan->frames[i], level);
 }

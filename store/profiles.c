@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <sqlite3.h>
+#include <stdlib.h>
 
 #include "base/cleanup.h"
 #include "base/io.h"
@@ -152,4 +153,69 @@ int profiles_each(struct profiles *p, uint32_t image,
     }
     (void)sqlite3_reset(s);
     return rc == SQLITE_DONE ? 0 : fail(p, rc, err);
+}
+
+/* ---- forgetting ---- */
+
+static int by_number(const void *pa, const void *pb)
+{
+    uint32_t a = *(const uint32_t *)pa, b = *(const uint32_t *)pb;
+    return (a > b) - (a < b);
+}
+
+/* Images of which nothing is to be kept; malloc'ed. */
+static int find_gone(struct profiles *p, const uint32_t *numbers, size_t n, uint32_t **ret,
+                     size_t *count)
+{
+    sqlite3_stmt *s;
+    size_t alloc = 0;
+    *ret = NULL;
+    *count = 0;
+    int rc = sqlite3_prepare_v2(p->db, "SELECT DISTINCT image FROM touched", -1, &s, NULL);
+    while (rc == SQLITE_OK || rc == SQLITE_ROW) {
+        rc = sqlite3_step(s);
+        if (rc != SQLITE_ROW)
+            break;
+        uint32_t image = number(s, 0);
+        if (n && bsearch(&image, numbers, n, sizeof(image), by_number))
+            continue;
+        *ret = xgrow(*ret, &alloc, *count + 1, sizeof(**ret));
+        (*ret)[(*count)++] = image;
+    }
+    (void)sqlite3_finalize(s);
+    return rc == SQLITE_DONE ? SQLITE_OK : rc;
+}
+
+static int forget(struct profiles *p, const uint32_t *gone, size_t n)
+{
+    sqlite3_stmt *s;
+    int rc = sqlite3_prepare_v2(p->db, "DELETE FROM touched WHERE image = ?1", -1, &s, NULL);
+    for (size_t i = 0; rc == SQLITE_OK && i < n; i++) {
+        (void)sqlite3_bind_int64(s, 1, gone[i]);
+        rc = sqlite3_step(s) == SQLITE_DONE ? SQLITE_OK : sqlite3_errcode(p->db);
+        (void)sqlite3_reset(s);
+    }
+    (void)sqlite3_finalize(s);
+    return rc;
+}
+
+int profiles_keep(struct profiles *p, const uint32_t *numbers, size_t n, struct verror *err)
+{
+    _cleanup_free_ uint32_t *gone = NULL;
+    size_t count;
+    int rc = sqlite3_exec(p->db, "BEGIN IMMEDIATE", NULL, NULL, NULL);
+    if (rc != SQLITE_OK)
+        return fail(p, rc, err);
+    rc = find_gone(p, numbers, n, &gone, &count);
+    if (rc == SQLITE_OK)
+        rc = forget(p, gone, count);
+    if (rc == SQLITE_OK)
+        rc = sqlite3_exec(p->db, "COMMIT", NULL, NULL, NULL);
+    if (rc != SQLITE_OK) {
+        (void)sqlite3_exec(p->db, "ROLLBACK", NULL, NULL, NULL);
+        return fail(p, rc, err);
+    }
+    if (count)
+        (void)sqlite3_exec(p->db, "VACUUM", NULL, NULL, NULL);
+    return 0;
 }

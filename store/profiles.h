@@ -38,5 +38,8 @@ int profiles_add(struct profiles *p, const struct profile_touch *list, size_t n,
 int profiles_each(struct profiles *p, uint32_t image,
                   void (*fn)(void *arg, const struct profile_touch *touch), void *arg,
                   struct verror *err);
+/* Forgets all of images that are not among `numbers`, which are sorted. Makes the file smaller
+ * where that pays. */
+int profiles_keep(struct profiles *p, const uint32_t *numbers, size_t n, struct verror *err);
 
 #endif

@@ -165,6 +165,7 @@ static int create(struct store *store, struct verror *err)
     _cleanup_free_ char *lock = store_path(store, "lock"), *format = store_path(store, "format");
     _cleanup_free_ char *catalog = store_path(store, "catalog.sqlite");
     _cleanup_free_ char *claims = store_path(store, "claims");
+    _cleanup_free_ char *leases = store_path(store, "leases");
     _cleanup_close_ int held = lock_file(lock, LOCK_EXCLUSIVE, true);
     if (held < 0)
         return verror_errno(err, held, "cannot lock %s", lock);
@@ -179,6 +180,9 @@ static int create(struct store *store, struct verror *err)
     _cleanup_close_ int fd = io_open(claims, O_RDWR | O_CREAT, 0600);
     if (fd < 0)
         return verror_errno(err, fd, "cannot create %s", claims);
+    _cleanup_close_ int leases_fd = io_open(leases, O_RDWR | O_CREAT, 0600);
+    if (leases_fd < 0)
+        return verror_errno(err, leases_fd, "cannot create %s", leases);
     int r = catalog_create(catalog, err);
     if (r < 0)
         return r;
@@ -269,7 +273,7 @@ int store_open(const char *root, unsigned flags, struct store **ret, struct verr
     struct store *store = xcalloc(1, sizeof(*store));
     store->root = path_absolute(root);
     store->flags = flags;
-    store->lock_fd = -1;
+    store->lock_fd = store->lease_fd = -1;
     pthread_mutex_init(&store->lock, NULL);
     pthread_mutex_init(&store->catalog_lock, NULL);
     int r = store->root ? open_checked(store, err)
@@ -295,10 +299,28 @@ void store_close(struct store *store)
         catalog_close(store->catalog);
     if (store->lock_fd >= 0)
         (void)close(store->lock_fd);
+    if (store->lease_fd >= 0)
+        (void)close(store->lease_fd);
     pthread_mutex_destroy(&store->catalog_lock);
     pthread_mutex_destroy(&store->lock);
     free(store->root);
     free(store);
+}
+
+/* The byte of STORE/claims that whoever waits for the lock exclusively holds; those of wheels are
+ * hashes. */
+#define GATE_CLAIM ((UINT64_MAX >> 2) - 2)
+
+/* Lets who waits for the lock exclusively go first: commands that overlap would keep him out for
+ * ever. Not without an end, because he may wait for a command that waits for an environment that is
+ * this one's. */
+static void let_pass(const struct store *store)
+{
+    enum { TRIES = 500, PAUSE_NS = 20 * 1000 * 1000 };
+    _cleanup_free_ char *claims = store_path(store, "claims");
+    _cleanup_close_ int fd = io_open(claims, O_RDONLY, 0);
+    for (int i = 0; fd >= 0 && i < TRIES && lock_byte_is_held(fd, GATE_CLAIM) > 0; i++)
+        nanosleep(&(struct timespec){.tv_nsec = PAUSE_NS}, NULL);
 }
 
 int store_lock_shared(struct store *store, struct verror *err)
@@ -309,6 +331,7 @@ int store_lock_shared(struct store *store, struct verror *err)
     int r = 0;
     if (store->lock_fd < 0) {
         _cleanup_free_ char *path = store_path(store, "lock");
+        let_pass(store);
         r = lock_file(path, LOCK_SHARED, true);
         if (r < 0)
             (void)verror_errno(err, r, "cannot lock %s", path);
@@ -329,9 +352,13 @@ int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *
         r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, false);
     }
     if (r == -EAGAIN) {
+        _cleanup_free_ char *claims = store_path(store, "claims");
+        int gate = lock_byte(claims, GATE_CLAIM, false);
         if (waiting)
             waiting(arg);
         r = lock_convert(store->lock_fd, LOCK_EXCLUSIVE, true);
+        if (gate >= 0)
+            (void)close(gate);
     }
     return r < 0 ? verror_errno(err, r, "cannot lock the store %s", store->root) : 0;
 }
@@ -339,6 +366,21 @@ int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *
 void store_unlock_exclusive(struct store *store)
 {
     (void)lock_convert(store->lock_fd, LOCK_SHARED, true);
+}
+
+/* The byte of STORE/claims that stands for it; those of wheels are hashes. */
+#define REWRITE_CLAIM (UINT64_MAX >> 2)
+
+int store_claim_rewriting(struct store *store, struct verror *err)
+{
+    _cleanup_free_ char *claims = store_path(store, "claims");
+    if (store->flags & STORE_READ_ONLY)
+        return verror_set(err, EROFS, "the store %s was opened for reading only", store->root);
+    int fd = lock_byte(claims, REWRITE_CLAIM, false);
+    if (fd == -EAGAIN)
+        return verror_set(err, EBUSY, "another process is rewriting or cleaning the store %s",
+                          store->root);
+    return fd < 0 ? verror_errno(err, fd, "cannot lock %s", claims) : fd;
 }
 
 int store_catalog(struct store *store, struct catalog **ret, struct verror *err)

@@ -1,11 +1,16 @@
 /* store: each package version once, compressed, addressed by content.
  *
- *   STORE/format          minimum reader and writer version
- *   STORE/lock            shared: using or adding; exclusive: removing (optimize; gc, a later
- * issue) STORE/catalog.sqlite  an index that can be rebuilt from the rest STORE/packs/N.pack
- * STORE/images/N-SHA256.image   STORE/images/N-SHA256.where STORE/images/gathered.where   the where
- * files of all images that `store optimize` saw STORE/claims          one byte-range lock per wheel
- * being ingested; always empty STORE/tmp/            a folder per put under way
+ *   STORE/format            minimum reader and writer version
+ *   STORE/lock              shared: using or adding; exclusive: removing (gc, optimize)
+ *   STORE/catalog.sqlite    an index that can be rebuilt from the rest
+ *   STORE/packs/N.pack
+ *   STORE/images/N-SHA256.image
+ *   STORE/images/N-SHA256.where
+ *   STORE/images/gathered.where   the where files of all images that optimize or gc saw
+ *   STORE/claims            one byte-range lock per wheel being ingested; always empty
+ *   STORE/leases            the same for what is shown (store/lease.h)
+ *   STORE/pins              images that gc keeps (store/pins.h)
+ *   STORE/tmp/              a folder per put under way
  *
  * `where` files hold the resolved location of each blob of an image, so that READ never asks
  * SQLite. They are caches: checked by a checksum, re-made from the catalog when a pack they name is
@@ -49,7 +54,8 @@ enum store_flags {
 int store_open(const char *root, unsigned flags, struct store **ret, struct verror *err);
 void store_close(struct store *store); /* NULL is accepted */
 const char *store_root(const struct store *store);
-/* Takes the store's lock shared until store_close(); blocks while someone removes. Idempotent. */
+/* Takes the store's lock shared until store_close(); blocks while someone removes, and up to ten
+ * seconds for who waits for it exclusively. Idempotent. */
 int store_lock_shared(struct store *store, struct verror *err);
 
 /* ---- what is there ---- */
@@ -183,6 +189,64 @@ struct store_optimize_result {
  * failure, or when it is killed, the store is as it was; the next run removes what is left. */
 int store_optimize(struct store *store, const struct store_optimize_options *options,
                    struct store_optimize_result *ret, struct verror *err);
+
+/* ---- garbage collection (store/gc.h has how) ---- */
+
+struct store_roots;
+/* An image that stays. `what` has it, for messages ("environment web, generation 3"). -ENOENT: the
+ * store does not know the image. */
+int store_roots_add(struct store_roots *roots, const struct store_image *image, const char *what,
+                    struct verror *err);
+
+struct store_gc_options {
+    bool dry_run; /* changes nothing; what it tells is what would be */
+    size_t jobs;  /* threads; 0: one per CPU */
+    /* Which of the images go that nothing has. None of both: all. Else those that nothing has had
+     * for so many seconds (-1: no such limit), and of the others the least recently used until
+     * packs and images take no more than so many bytes (UINT64_MAX: no limit). */
+    int64_t max_age;
+    uint64_t max_size;
+    struct progress *progress;
+    /* Called with the store's lock held exclusively: names all roots, store_roots_add(). */
+    int (*mark)(struct store_roots *roots, void *arg, struct verror *err);
+    /* Called before anything is removed, not with dry_run: makes it durable that what was not
+     * marked is needed no more. */
+    int (*release)(void *arg, struct verror *err);
+    void (*problem)(const char *line, void *arg); /* a line for each damage; that stays as it is */
+    void (*waiting)(void *arg);                   /* as in store_optimize_options */
+    void *arg;
+};
+
+struct store_gc_image {
+    struct store_image which;
+    char *name, *version;
+    int64_t used; /* seconds since 1970: when an environment last had it, else when it was made */
+};
+
+struct store_gc_result {
+    uint64_t packs_before, packs_after, pack_bytes_before, pack_bytes_after;
+    uint64_t images_before, images_after, image_bytes_before, image_bytes_after;
+    int64_t freed;      /* bytes of files: those before less those after */
+    uint64_t rewritten; /* packs of which the living part was copied */
+    uint64_t dead;      /* compressed bytes in the packs that stay that no image needs */
+    bool no_room;       /* packs could not be rewritten: the disk is full */
+    struct store_gc_image *removed; /* in order of number */
+    size_t n_removed;
+    uint32_t *kept; /* numbers of the images that stay, in order */
+    size_t n_kept;
+    size_t unused_kept; /* of which nothing has so many, but the limits let them stay */
+};
+
+/* Removes what nothing has: images that are no root, no pin and not leased (store/lease.h), the
+ * content that only they need, and what killed writers left. Holds the store's lock exclusively
+ * throughout, so that commands that use or add wait; who shows environments does not, and is to be
+ * told as after store_optimize(). -EBUSY: another process rewrites packs. -EBADMSG, -ENOENT: a root
+ * cannot be read, and nothing was changed. */
+int store_gc(struct store *store, const struct store_gc_options *options,
+             struct store_gc_result *ret, struct verror *err);
+void store_gc_result_release(struct store_gc_result *result);
+/* The image is in use now: as of now it is counted as unused. Best effort. */
+void store_image_touch(struct store *store, const struct store_image *image);
 
 /* ---- adding: one put per ingest ---- */
 

@@ -12,8 +12,9 @@ struct store {
     char *root;
     unsigned flags;
     bool foreign;         /* owned by someone else: images are copied, not mapped */
-    pthread_mutex_t lock; /* protects lock_fd */
+    pthread_mutex_t lock; /* protects lock_fd and the making of lease_fd */
     int lock_fd;          /* the store's lock, or -1 */
+    int lease_fd;         /* STORE/leases, or -1 (store/lease.h) */
     pthread_mutex_t
         catalog_lock;        /* protects catalog and its use; innermost but for pack_writer's */
     struct catalog *catalog; /* NULL until first needed */
@@ -42,6 +43,9 @@ uint64_t store_file_size(const struct store *store, const char *name); /* 0: the
 int store_lock_exclusive(struct store *store, void (*waiting)(void *arg), void *arg,
                          struct verror *err);
 void store_unlock_exclusive(struct store *store); /* makes it shared again */
+/* The right to take the lock exclusively, and to make packs anew, which one process has at a time.
+ * Returns a descriptor to close. -EBUSY. -EROFS: the store was opened for reading only. */
+int store_claim_rewriting(struct store *store, struct verror *err);
 
 /* The highest number that starts a name in STORE/folder; 0 when there is none. */
 int store_highest_number(const struct store *store, const char *folder, uint32_t *ret,

@@ -13,12 +13,17 @@
 
 enum { WHERE_VERSION = 1, HEADER_SIZE = 16 + SHA256_SIZE, ENTRY_SIZE = 16, TRAILER_SIZE = 8 };
 
+size_t where_size(uint32_t count)
+{
+    return HEADER_SIZE + (size_t)count * ENTRY_SIZE + TRAILER_SIZE;
+}
+
 void where_encode(const struct sha256 *image, const struct pack_location *locations, uint32_t count,
                   struct strbuf *ret)
 {
     uint8_t raw[ENTRY_SIZE];
     strbuf_reset(ret);
-    strbuf_grow(ret, HEADER_SIZE + (size_t)count * ENTRY_SIZE + TRAILER_SIZE);
+    strbuf_grow(ret, where_size(count));
     strbuf_addstr(ret, WHERE_MAGIC);
     wire_store32(raw, WHERE_VERSION);
     wire_store32(raw + 4, count);
@@ -65,10 +70,23 @@ static size_t align8(size_t n)
     return (n + 7) & ~(size_t)7;
 }
 
+static size_t parts_begin(size_t count)
+{
+    return align8(GATHERED_HEADER_SIZE + count * PART_SIZE + 8);
+}
+
+size_t where_gathered_size(const uint32_t *counts, size_t count)
+{
+    size_t size = GATHERED_HEADER_SIZE + count * PART_SIZE + 8;
+    for (size_t i = 0; i < count; i++)
+        size = align8(size) + where_size(counts[i]);
+    return count ? align8(size) : size;
+}
+
 void where_gather(const struct where_part *parts, size_t count, struct strbuf *ret)
 {
     uint8_t raw[PART_SIZE];
-    uint64_t at = align8(GATHERED_HEADER_SIZE + count * PART_SIZE + 8);
+    uint64_t at = parts_begin(count);
     strbuf_reset(ret);
     strbuf_addstr(ret, GATHERED_MAGIC);
     wire_store32(raw, GATHERED_VERSION);

@@ -24,6 +24,8 @@
 void where_encode(const struct sha256 *image, const struct pack_location *locations, uint32_t count,
                   struct strbuf *ret);
 
+size_t where_size(uint32_t count); /* of that file */
+
 /* Checks bytes and returns where its entries begin, or NULL when they are damaged or another
  * image's. */
 const uint8_t *where_check(const void *data, size_t size, const struct sha256 *image,
@@ -37,6 +39,8 @@ struct where_part {
 };
 /* Replaces *ret by the bytes of a file of all parts, which are in order of their numbers. */
 void where_gather(const struct where_part *parts, size_t count, struct strbuf *ret);
+/* How many bytes that would be, each part having where_size(counts[i]). */
+size_t where_gathered_size(const uint32_t *counts, size_t count);
 /* Where in such a file an image's part lies: 0, -ENOENT: it has none, -EBADMSG: damaged, or errno
  * of a call. */
 int where_find_part(int fd, uint32_t number, uint64_t *offset, uint64_t *size);

@@ -6,6 +6,7 @@
     VENVFS_TEST_PYTHON   the interpreter of the environments (default: python3 on PATH)
     VENVFS_TEST_WHEELS   a folder with a folder of downloaded wheels for each set; pip then never asks
                          an index
+    VENVFS_TEST_TAKEOVER VENVFS_TAKEOVER of every daemon (default: not set)
 
 Plain environments are kept in $XDG_CACHE_HOME/venvfs-tests, outside the checkout. A program that
 needs /dev/fuse calls main(needs_fuse=True) and exits 77 where there is none.
@@ -124,6 +125,8 @@ class Sandbox:
                         TMPDIR=str(self.temporary), LC_ALL="C.UTF-8", PIP_NO_INPUT="1",
                         PIP_DISABLE_PIP_VERSION_CHECK="1", PYTHONNOUSERSITE="1",
                         VENVFS_SETTLE="off", VENVFS_WARM="off")  # tests of them say when
+        if os.environ.get("VENVFS_TEST_TAKEOVER"):
+            self.env["VENVFS_TAKEOVER"] = os.environ["VENVFS_TEST_TAKEOVER"]
         # Under meson the daemon would inherit settings that make every allocation dirty.
         for name in ("MALLOC_PERTURB_", "MESON_TEST_ITERATION"):
             self.env.pop(name, None)

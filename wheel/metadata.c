@@ -51,9 +51,7 @@ int metadata_parse(const char *text, size_t len, const struct wheel_name *filena
         return verror_set(err, EBADMSG, "METADATA has no %s", n && *n ? "Version" : "Name");
     if (!printable(n) || !printable(v))
         return verror_set(err, EBADMSG, "METADATA has control characters in Name or Version");
-    _cleanup_free_ char *a = dist_name_normalise(n);
-    _cleanup_free_ char *b = dist_name_normalise(filename->dist);
-    if (strcmp(a, b) != 0)
+    if (dist_name_compare(n, filename->dist) != 0)
         return verror_set(err, EBADMSG, "METADATA is of %s, the file name says %s", n,
                           filename->dist);
     if (!version_equal(v, filename->version))

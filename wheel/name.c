@@ -67,17 +67,32 @@ void wheel_name_release(struct wheel_name *name)
     *name = (struct wheel_name){0};
 }
 
+/* Takes the next character of the normalised name; '\0' at its end, where it stays. */
+static char next_normalised(const char **name)
+{
+    char c = **name;
+    if (c == '-' || c == '_' || c == '.') {
+        *name += strspn(*name, "-_.");
+        return '-';
+    }
+    *name += c != '\0';
+    return (char)tolower((unsigned char)c);
+}
+
 char *dist_name_normalise(const char *name)
 {
     char *out = xmalloc(strlen(name) + 1), *o = out;
-    while (*name) {
-        if (*name == '-' || *name == '_' || *name == '.') {
-            name += strspn(name, "-_.");
-            *o++ = '-';
-        } else {
-            *o++ = (char)tolower((unsigned char)*name++);
-        }
-    }
-    *o = '\0';
+    while ((*o = next_normalised(&name)))
+        o++;
     return out;
+}
+
+int dist_name_compare(const char *a, const char *b)
+{
+    char x, y;
+    do {
+        x = next_normalised(&a);
+        y = next_normalised(&b);
+    } while (x == y && x);
+    return (unsigned char)x - (unsigned char)y;
 }

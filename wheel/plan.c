@@ -48,9 +48,8 @@ static int check_dist_info(const struct wheel_plan *plan, struct verror *err)
     bool fits = dash != NULL;
     if (fits) {
         *dash = '\0';
-        _cleanup_free_ char *a = dist_name_normalise(stem);
-        _cleanup_free_ char *b = dist_name_normalise(plan->name.dist);
-        fits = strcmp(a, b) == 0 && version_equal(dash + 1, plan->name.version);
+        fits = dist_name_compare(stem, plan->name.dist) == 0 &&
+               version_equal(dash + 1, plan->name.version);
     }
     return fits ? 0 : verror_set(err, EBADMSG, "%s does not fit the file name", plan->dist_info);
 }

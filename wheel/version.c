@@ -127,7 +127,5 @@ bool version_equal(const char *a, const char *b)
     _cleanup_strbuf_ struct strbuf ca = STRBUF_INIT, cb = STRBUF_INIT;
     if (canonical(a, &ca) && canonical(b, &cb))
         return strcmp(ca.buf, cb.buf) == 0;
-    _cleanup_free_ char *na = dist_name_normalise(a);
-    _cleanup_free_ char *nb = dist_name_normalise(b);
-    return strcmp(na, nb) == 0;
+    return dist_name_compare(a, b) == 0;
 }

@@ -56,6 +56,8 @@ void wheel_name_release(struct wheel_name *name);
 
 /* PEP 503: lower case, runs of "-_." become one "-". malloc'ed. */
 char *dist_name_normalise(const char *name);
+/* strcmp() of the normalised names. */
+int dist_name_compare(const char *a, const char *b);
 
 /* The text of a console or gui script for an interpreter (the wrapper pip writes), or for
  * IMAGE_SCRIPT_PYTHON the new first line. A shebang over 127 bytes or with a space uses the /bin/sh

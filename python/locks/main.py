@@ -74,6 +74,12 @@ def requires_python(request):
     return {"unfit": unfit(request["file"], request["python"])}
 
 
+def read_script(request):
+    from .script import read
+
+    return read(request)
+
+
 def begin_editable(request):
     from .editable import begin
 
@@ -92,6 +98,7 @@ def run(tools):
         "read": read_locks,
         "pip": lambda r: choose_pip(r, tools),
         "requires-python": requires_python,
+        "script": read_script,
         "stage": stage_folders,
         "begin-editable": begin_editable,
         "end-editable": end_editable,

@@ -59,7 +59,7 @@ class Usage(unittest.TestCase):
 
     def test_every_command_has_help_on_standard_output(self):
         names = [[name] for name in self.commands()]
-        for group in ("store", "python"):
+        for group in ("store", "python", "tool"):
             listed = BOX.venvfs(group, "--list-commands").stdout.splitlines()
             names += [[group, line.split("\t")[0]] for line in listed]
         self.assertGreater(len(names), 18)
@@ -837,10 +837,17 @@ class Shells(unittest.TestCase):
         names = [line.split("\t")[0] for line in BOX.venvfs("--list-commands").stdout.splitlines()]
         for name in names:
             self.assertRegex(manual, rf"Cm [a-z ]*\b{name}\b")
-            if name in ("help", "store", "python", "shell-init"):
+            if name in ("help", "python", "pyenv", "shell-init"):
                 continue
-            for option in BOX.venvfs(name, "--list-options").stdout.split():
-                self.assertTrue(re.search(rf" {re.escape(option[1:])}\b", manual), f"{name} {option}")
+            commands = [[name]]
+            if name in ("store", "tool"):
+                listed = BOX.venvfs(name, "--list-commands").stdout.splitlines()
+                commands = [[name, line.split("\t")[0]] for line in listed]
+            for command in commands:
+                self.assertRegex(manual, rf"Cm [a-z |]*\b{command[-1]}\b")
+                for option in BOX.venvfs(*command, "--list-options").stdout.split():
+                    self.assertTrue(re.search(rf" {re.escape(option[1:])}\b", manual),
+                                    f"{command} {option}")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 """The daemon from start to end: on demand, never in the way, healed when it was killed."""
 import errno
 import fcntl
+import json
 import os
 import pathlib
 import re
@@ -432,6 +433,40 @@ class UserNamespace(unittest.TestCase):
     def run_in(self, *words, status=0, **options):
         return harness.run(self.command(*words, **options), env=self.box.env, cwd=self.box.root,
                            status=status, timeout=60)
+
+    def test_what_it_shows_is_not_collected(self):
+        """No manifest names it any more, and no daemon knows of it."""
+        env = {**self.box.env, "VENVFS_NO_DAEMON": "1"}
+        locks = []
+        for version in ("1.0", "2.0"):
+            wheel = harness.make_wheel(self.box.root, "later", version, {
+                "later/__init__.py": f"version = '{version}'\n", "later/data.bin": os.urandom(3 << 20)})
+            locks.append(self.box.root / f"later{version}.txt")
+            locks[-1].write_text(harness.lock_text(wheel))
+
+        def venvfs(*words):
+            return harness.run([*self.prefix, harness.PROGRAM, *words], env=env, cwd=self.box.root,
+                               timeout=60).stdout
+
+        def collect():
+            done = json.loads(venvfs("store", "gc", "--keep-generations", "1", "--json"))
+            return [(image["name"], image["version"]) for image in done["removed"]]
+        venvfs("create", "three", "-p", self.python, "-r", locks[0])
+        program = ("print('ready', flush=True); input(); import later; "
+                   "print(later.version, len(open(later.__path__[0] + '/data.bin', 'rb').read()))")
+        command = subprocess.Popen(self.command("python", "-c", program, name="three"),
+                                   env=self.box.env, cwd=self.box.root, text=True,
+                                   stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        try:
+            self.assertEqual(command.stdout.readline(), "ready\n")
+            venvfs("sync", "-n", "three", "-r", locks[1])
+            self.assertEqual(collect(), [])
+        finally:
+            out = command.communicate("\n", timeout=60)[0]
+        self.assertEqual(out, f"1.0 {3 << 20}\n")
+        self.assertTrue(harness.wait_until(lambda: not self.box.processes(), 5))
+        self.assertEqual(collect(), [("later", "1.0")])
+        venvfs("remove", "three")
 
     def test_the_command_sees_the_environment_at_its_address(self):
         program = "import sys, thing, thing as t; print(sys.prefix, thing.version, t.__file__)"

@@ -45,6 +45,11 @@ static void distribution_names_are_normalised(void **state)
     char *s = dist_name_normalise("Foo._-Bar.baz_X");
     assert_string_equal(s, "foo-bar-baz-x");
     free(s);
+    assert_int_equal(dist_name_compare("Foo._-Bar", "foo-bar"), 0);
+    assert_true(dist_name_compare("foo", "Foo-bar") < 0);
+    assert_true(dist_name_compare("foo_b", "foo.a") > 0);
+    assert_true(dist_name_compare("a-", "a") > 0);
+    assert_int_equal(dist_name_compare("", ""), 0);
 }
 
 static void versions_are_equal_up_to_spelling(void **state)

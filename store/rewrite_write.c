@@ -9,8 +9,8 @@
 #include "base/mem.h"
 #include "base/pool.h"
 #include "store/frame_cache.h"
-#include "store/optimize.h"
 #include "store/pack_format.h"
+#include "store/rewrite.h"
 
 enum {
     FRAMES_PER_JOB = 32, /* neighbours, which are read from the same frames */
@@ -21,14 +21,14 @@ enum {
 
 struct rewrite {
     struct plan *plan;
-    const struct store_optimize_options *options;
-    int level;
-    struct written_pack *packs; /* NULL: an estimate, nothing is written */
+    const struct rewrite_options *options;
+    struct written_pack *packs; /* NULL: nothing is written */
+    bool sample;                /* only some of the frames */
     uint64_t limit;
     struct frame_cache *cache;
     struct hand *hands; /* one per worker */
     _Atomic uint64_t written, made, kept;
-    _Atomic uint64_t sampled_raw[GROUPS], sampled_stored[GROUPS];
+    _Atomic uint64_t sampled_raw[PLAN_GROUPS_MAX], sampled_stored[PLAN_GROUPS_MAX];
     atomic_bool stop;
     pthread_mutex_t lock; /* protects failure */
     struct verror failure;
@@ -55,7 +55,7 @@ static int need_hand(struct rewrite *w, struct hand *h, struct verror *err)
     h->zstd = ZSTD_createCCtx();
     h->decoder = pack_decoder_new();
     if (!h->zstd || !h->decoder ||
-        ZSTD_isError(ZSTD_CCtx_setParameter(h->zstd, ZSTD_c_compressionLevel, w->level)))
+        ZSTD_isError(ZSTD_CCtx_setParameter(h->zstd, ZSTD_c_compressionLevel, w->options->level)))
         return verror_errno(err, ENOMEM, "cannot compress");
     h->raw = xmalloc(IMAGE_SLICE_SIZE);
     h->compressed_size = ZSTD_compressBound(IMAGE_SLICE_SIZE);
@@ -139,7 +139,7 @@ static int make(struct hand *h, const struct plan_frame *f, const void **data, s
 {
     struct rewrite *w = h->rewrite;
     const struct plan_blob *first = &w->plan->blobs[w->plan->order[f->first]];
-    if (plan_frame_kept(w->plan, f, w->level)) {
+    if (f->kept) {
         const struct plan_pack *at = plan_find_pack(w->plan, first->from.pack);
         w->kept++;
         return pack_read_stored(at->pack, h->decoder, first->from.frame + f->slice, false, data,
@@ -218,7 +218,16 @@ static bool is_sampled(const struct plan *p, const struct run_job *job)
     return step < 2 || f->number / FRAMES_PER_JOB % step == 0;
 }
 
-/* Over all frames, or over a sample where there are no packs to write. */
+/* Runs that end before they are full, since another group follows. */
+static size_t runs_more(const struct plan *p)
+{
+    size_t n = 1;
+    for (size_t i = 1; i < p->frame_count; i++)
+        n += p->frames[i].group != p->frames[i - 1].group;
+    return n;
+}
+
+/* Over all frames, or over a sample. */
 static int run_all(struct rewrite *w, struct verror *err)
 {
     const struct plan *p = w->plan;
@@ -230,13 +239,13 @@ static int run_all(struct rewrite *w, struct verror *err)
     w->cache = frame_cache_new(CACHE_BYTES);
     pthread_mutex_init(&w->lock, NULL);
     _cleanup_free_ struct run_job *list =
-        xcalloc(p->frame_count / FRAMES_PER_JOB + GROUPS + 1, sizeof(*list));
+        xcalloc(p->frame_count / FRAMES_PER_JOB + runs_more(p) + 1, sizeof(*list));
     for (size_t first = 0, n; first < p->frame_count; first += n) {
         n = run_length(p, first);
         struct run_job job = {.rewrite = w, .first = first, .count = n};
-        if (!w->packs && !is_sampled(p, &job))
+        if (w->sample && !is_sampled(p, &job))
             continue;
-        if (!w->packs && job.count > SAMPLE_FRAMES)
+        if (w->sample && job.count > SAMPLE_FRAMES)
             job.count = SAMPLE_FRAMES;
         for (size_t i = 0; i < job.count; i++)
             progress_add_total(w->options->progress, 0, p->frames[first + i].size);
@@ -259,7 +268,7 @@ static int open_writers(const struct plan *plan, const char *dir, struct written
                         struct verror *err)
 {
     int r = 0;
-    for (size_t g = 0; r == 0 && g < GROUPS; g++) {
+    for (size_t g = 0; r == 0 && g < PLAN_GROUPS_MAX; g++) {
         if (!plan->group_frames[g])
             continue;
         uint32_t first;
@@ -278,48 +287,77 @@ static int finish_pack(const struct plan *plan, size_t group, struct written_pac
     size_t count = 0;
     for (size_t i = 0; i < plan->blob_count; i++) {
         const struct plan_blob *b = &plan->blobs[i];
-        if (b->group == group && !b->damaged)
+        if (b->group == group && plan_moves(b))
             blobs[count++] = (struct pack_blob){
                 .id = b->id, .frame = b->to.frame, .offset = b->to.offset, .size = b->size};
     }
     return pack_writer_finish(pack->writer, blobs, count, &pack->bytes, err);
 }
 
-int optimize_write(struct plan *plan, const struct store_optimize_options *options, const char *dir,
-                   uint64_t limit, struct written_pack *packs, struct store_optimize_result *result,
-                   struct verror *err)
+int rewrite_write(struct plan *plan, const struct rewrite_options *options, const char *dir,
+                  uint64_t limit, struct written_pack *packs, struct rewrite_counts *counts,
+                  struct verror *err)
 {
-    struct rewrite w = {
-        .plan = plan, .options = options, .level = options->level, .packs = packs, .limit = limit};
+    struct rewrite w = {.plan = plan, .options = options, .packs = packs, .limit = limit};
     int r = open_writers(plan, dir, packs, err);
     if (r == 0)
         r = run_all(&w, err);
     uint64_t bytes = 0;
-    for (size_t g = 0; r == 0 && g < GROUPS; g++) {
+    for (size_t g = 0; r == 0 && g < PLAN_GROUPS_MAX; g++) {
         if (packs[g].writer)
             r = finish_pack(plan, g, &packs[g], err);
         bytes += packs[g].bytes;
     }
     if (r == 0 && bytes > limit)
         r = verror_set(err, E2BIG, "the packs would not become smaller");
-    result->frames_made = w.made;
-    result->frames_kept = w.kept;
+    *counts = (struct rewrite_counts){.made = w.made, .kept = w.kept};
     return r;
 }
 
-int optimize_estimate(struct plan *plan, const struct store_optimize_options *options,
-                      uint64_t *bytes, struct verror *err)
+/* What a pack takes besides its frames. */
+static uint64_t index_bytes(const struct plan *plan)
 {
-    struct rewrite w = {.plan = plan, .options = options, .level = options->level};
+    uint64_t packs = 0;
+    for (size_t g = 0; g < PLAN_GROUPS_MAX; g++)
+        packs += plan->group_frames[g] > 0;
+    return packs * (PACK_HEADER_SIZE + PACK_TRAILER_SIZE) + plan->frame_count * PACK_FRAME_SIZE +
+           plan->order_count * PACK_BLOB_SIZE;
+}
+
+int rewrite_measure(struct plan *plan, const struct rewrite_options *options, uint64_t *bytes,
+                    struct verror *err)
+{
+    struct rewrite w = {.plan = plan, .options = options};
     int r = run_all(&w, err);
     if (r < 0)
         return r;
-    double raw[GROUPS] = {0};
+    *bytes = index_bytes(plan);
+    for (size_t g = 0; g < PLAN_GROUPS_MAX; g++)
+        *bytes += w.sampled_stored[g];
+    return 0;
+}
+
+int rewrite_estimate(struct plan *plan, const struct rewrite_options *options, uint64_t *bytes,
+                     struct verror *err)
+{
+    struct rewrite w = {.plan = plan, .options = options, .sample = true};
+    int r = run_all(&w, err);
+    if (r < 0)
+        return r;
+    double raw[PLAN_GROUPS_MAX] = {0};
     for (size_t i = 0; i < plan->frame_count; i++)
         raw[plan->frames[i].group] += plan->frames[i].size;
-    *bytes = plan->frame_count * PACK_FRAME_SIZE + plan->order_count * PACK_BLOB_SIZE;
-    for (size_t g = 0; g < GROUPS; g++)
+    *bytes = index_bytes(plan);
+    for (size_t g = 0; g < PLAN_GROUPS_MAX; g++)
         if (w.sampled_raw[g])
             *bytes += (uint64_t)(raw[g] * (double)w.sampled_stored[g] / (double)w.sampled_raw[g]);
     return 0;
+}
+
+void rewrite_release(struct written_pack *packs)
+{
+    for (size_t g = 0; g < PLAN_GROUPS_MAX; g++) {
+        pack_writer_free(packs[g].writer);
+        free(packs[g].path);
+    }
 }

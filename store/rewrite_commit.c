@@ -1,4 +1,4 @@
-/* Changing over to the new packs; the invariants are in optimize.h. */
+/* Changing over to the new packs; the invariants are in rewrite.h. */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -9,7 +9,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/mem.h"
-#include "store/optimize.h"
+#include "store/rewrite.h"
 #include "store/where.h"
 
 /* ---- locations ---- */
@@ -37,7 +37,7 @@ static int locate(const struct gathering *g, const struct sha256 *id, struct pac
 {
     const struct plan_blob *b = plan_find(g->plan, id);
     uint64_t size;
-    if (!b || b->damaged)
+    if (!b || !plan_moves(b))
         return catalog_find_blob(g->catalog, id, ret, &size, err);
     *ret = b->to;
     return 0;
@@ -69,8 +69,7 @@ static int gather_image(struct gathering *g, const struct store_image *which, st
     return r == -ENOENT ? 0 : r;
 }
 
-int optimize_gather(struct plan *plan, struct catalog *catalog, const char *path,
-                    struct verror *err)
+int rewrite_gather(struct plan *plan, struct catalog *catalog, const char *path, struct verror *err)
 {
     struct gathering g = {.plan = plan, .catalog = catalog};
     _cleanup_strbuf_ struct strbuf bytes = STRBUF_INIT;
@@ -91,7 +90,7 @@ int optimize_gather(struct plan *plan, struct catalog *catalog, const char *path
     return r;
 }
 
-int optimize_put_gathered(const struct plan *plan, const char *path, struct verror *err)
+int rewrite_put_gathered(const struct plan *plan, const char *path, struct verror *err)
 {
     _cleanup_free_ char *to = store_gathered_path(plan->store);
     _cleanup_free_ char *folder = store_path(plan->store, "images");
@@ -125,7 +124,7 @@ static int name_packs(struct plan *plan, struct written_pack *packs, uint32_t *n
                       struct verror *err)
 {
     _cleanup_free_ char *folder = store_path(plan->store, "packs");
-    for (size_t g = 0; g < GROUPS; g++) {
+    for (size_t g = 0; g < PLAN_GROUPS_MAX; g++) {
         if (!packs[g].writer)
             continue;
         _cleanup_free_ char *to = store_pack_path(plan->store, *next);
@@ -144,7 +143,7 @@ static int move_blobs(const struct plan *plan, struct catalog *catalog,
     int r = 0;
     for (size_t i = 0; r == 0 && i < plan->blob_count; i++) {
         struct plan_blob *b = &plan->blobs[i];
-        if (b->damaged)
+        if (!plan_moves(b))
             continue;
         b->to.pack = packs[b->group].number;
         r = catalog_move_blob(catalog, &b->id, &b->from, &b->to, err);
@@ -152,53 +151,44 @@ static int move_blobs(const struct plan *plan, struct catalog *catalog,
     return r;
 }
 
-static int mark_old(const struct plan *plan, struct catalog *catalog, int level, struct verror *err)
+static int transaction(struct plan *plan, struct catalog *catalog, const struct change *change,
+                       struct verror *err)
 {
-    int r = 0;
-    for (size_t i = 0; r == 0 && i < plan->pack_count; i++)
-        if (plan->packs[i].level < level)
-            r = catalog_set_optimized(catalog, plan->packs[i].number, -level, err);
-    return r;
-}
-
-static int transaction(struct plan *plan, struct catalog *catalog, struct written_pack *packs,
-                       const char *gathered, int level, struct verror *err)
-{
+    struct written_pack *packs = change->packs;
     uint32_t next = 0;
     int r = next_number(plan, catalog, &next, err);
     if (r == 0)
         r = name_packs(plan, packs, &next, err);
     if (r == 0)
         r = move_blobs(plan, catalog, packs, err);
-    for (size_t g = 0; r == 0 && g < GROUPS; g++) {
+    for (size_t g = 0; r == 0 && g < PLAN_GROUPS_MAX; g++) {
         if (!packs[g].writer)
             continue;
         r = catalog_add_pack(catalog, packs[g].number, packs[g].bytes, err);
         if (r == 0)
-            r = catalog_set_optimized(catalog, packs[g].number, level, err);
+            r = catalog_set_optimized(catalog, packs[g].number, packs[g].level, err);
     }
-    /* Those that stay hold what is damaged, and would hold it after another run. */
     if (r == 0)
-        r = mark_old(plan, catalog, level, err);
+        r = change->also(plan, catalog, change->arg, err);
     if (r == 0)
         r = catalog_drop_empty_packs(catalog, err);
     if (r == 0)
         r = catalog_set_counter(catalog, COUNTER_PACK, next, err);
-    return r < 0 ? r : optimize_gather(plan, catalog, gathered, err);
+    return r < 0 || !change->gathered ? r : rewrite_gather(plan, catalog, change->gathered, err);
 }
 
-int optimize_commit(struct plan *plan, struct written_pack *packs, const char *gathered, int level,
-                    struct verror *err)
+int rewrite_commit(struct plan *plan, const struct change *change, struct verror *err)
 {
+    const struct written_pack *packs = change->packs;
     struct catalog *catalog;
     int r = store_catalog(plan->store, &catalog, err);
     if (r < 0)
         return r;
     r = catalog_begin(catalog, err);
     if (r == 0) {
-        r = transaction(plan, catalog, packs, gathered, level, err);
+        r = transaction(plan, catalog, change, err);
         if (r < 0) {
-            for (size_t g = 0; g < GROUPS; g++) {
+            for (size_t g = 0; g < PLAN_GROUPS_MAX; g++) {
                 _cleanup_free_ char *path =
                     packs[g].number ? store_pack_path(plan->store, packs[g].number) : NULL;
                 if (path)
@@ -207,26 +197,6 @@ int optimize_commit(struct plan *plan, struct written_pack *packs, const char *g
         } else {
             r = catalog_commit(catalog, err);
         }
-        if (r < 0)
-            catalog_rollback(catalog);
-    }
-    store_catalog_done(plan->store);
-    return r;
-}
-
-int optimize_mark(struct plan *plan, int level, struct verror *err)
-{
-    struct catalog *catalog;
-    int r = store_catalog(plan->store, &catalog, err);
-    if (r < 0)
-        return r;
-    r = catalog_begin(catalog, err);
-    if (r == 0) {
-        r = mark_old(plan, catalog, level, err);
-        if (r == 0)
-            r = catalog_drop_empty_packs(catalog, err);
-        if (r == 0)
-            r = catalog_commit(catalog, err);
         if (r < 0)
             catalog_rollback(catalog);
     }
@@ -266,8 +236,7 @@ static int by_id(const void *a, const void *b)
     return sha256_cmp(a, b);
 }
 
-/* Does the pack hold what an image needs and the catalog lacks? One that cannot be opened may. */
-static bool is_needed(const struct plan *plan, const char *path, uint32_t number)
+bool rewrite_pack_is_needed(const struct plan *plan, const char *path, uint32_t number)
 {
     if (!plan->missing_count)
         return false;
@@ -293,7 +262,7 @@ static void sweep_file(const char *path, const char *name, uint64_t size, void *
         return;
     if (s->listed_count && bsearch(&number, s->listed, s->listed_count, sizeof(number), by_number))
         return;
-    if (is_needed(s->plan, path, number))
+    if (rewrite_pack_is_needed(s->plan, path, number))
         return;
     int r = s->dry_run ? 0 : io_unlink(path);
     if (r < 0) {
@@ -304,8 +273,8 @@ static void sweep_file(const char *path, const char *name, uint64_t size, void *
     s->count++;
 }
 
-int optimize_sweep(const struct plan *plan, bool dry_run, uint64_t *bytes, uint64_t *count,
-                   struct verror *err)
+int rewrite_sweep(const struct plan *plan, bool dry_run, uint64_t *bytes, uint64_t *count,
+                  struct verror *err)
 {
     struct sweep s = {.plan = plan, .dry_run = dry_run, .err = err};
     struct catalog *catalog;

@@ -7,11 +7,11 @@
 #include "base/cleanup.h"
 #include "base/mem.h"
 #include "base/pool.h"
-#include "store/optimize.h"
+#include "store/rewrite.h"
 
 struct check {
     struct plan *plan;
-    const struct store_optimize_options *options;
+    const struct rewrite_options *options;
     pthread_mutex_t lock; /* protects calls of problem(), damaged and failure */
     uint64_t damaged;
     struct verror failure; /* the first: not damage, but no memory */
@@ -138,8 +138,8 @@ static void check_pack(void *arg, size_t worker)
     pthread_mutex_unlock(&c->lock);
 }
 
-int optimize_check(struct plan *plan, const struct store_optimize_options *options,
-                   struct store_optimize_result *result, struct verror *err)
+int rewrite_check(struct plan *plan, const struct rewrite_options *options, uint64_t *damaged,
+                  struct verror *err)
 {
     struct check c = {.plan = plan, .options = options};
     _cleanup_free_ uint32_t *order = xcalloc(plan->blob_count + 1, sizeof(*order));
@@ -153,7 +153,7 @@ int optimize_check(struct plan *plan, const struct store_optimize_options *optio
     for (uint32_t i = 0; i < plan->blob_count; i++) {
         if (plan->blobs[i].damaged)
             c.damaged++;
-        else
+        else if (plan_moves(&plan->blobs[i]))
             order[count++] = i;
     }
     qsort_r(order, count, sizeof(*order), by_offset, plan->blobs);
@@ -168,6 +168,6 @@ int optimize_check(struct plan *plan, const struct store_optimize_options *optio
     }
     pool_free(pool);
     pthread_mutex_destroy(&c.lock);
-    result->blobs_damaged = c.damaged;
+    *damaged = c.damaged;
     return c.failure.errnum ? verror_move(err, &c.failure) : 0;
 }

@@ -1,0 +1,1 @@
+../python/virtualenvwrapper_plugins.py
